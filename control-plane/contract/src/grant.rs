@@ -1,0 +1,167 @@
+//! Grants: what a temporary token or a credential may do. What is not granted is denied.
+
+use serde::{Deserialize, Serialize};
+
+use crate::qos::Qos;
+use crate::topic::TopicFilter;
+
+/// What a grant lets its holder do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Send messages.
+    Publish,
+    /// Ask for messages.
+    Subscribe,
+}
+
+/// One right: actions on the topics that a filter matches.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// What may be done; at least one action.
+    pub actions: Vec<Action>,
+    /// On which topics. A subscription must lie wholly within it.
+    pub topic_filter: TopicFilter,
+    /// The highest quality of service: a publication above it is refused, a subscription above it is granted this
+    /// much. 2 when left out.
+    #[serde(default = "Grant::qos_default")]
+    pub qos_max: Qos,
+    /// Whether a publication may be retained. False when left out.
+    #[serde(default)]
+    pub retain: bool,
+}
+
+impl Grant {
+    const fn qos_default() -> Qos {
+        Qos::ExactlyOnce
+    }
+}
+
+/// The grants of one principal; the pure decision over them. An empty list denies everything.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Grants(Vec<Grant>);
+
+/// Every answer about publishing to one topic: one bit for each QoS, without and with retain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PublishRights(u8);
+
+impl PublishRights {
+    /// Nothing is allowed.
+    pub const NONE: Self = Self(0);
+
+    /// Whether a publication with this QoS and retain flag is allowed.
+    #[inline]
+    #[must_use]
+    pub const fn allow(self, qos: Qos, retain: bool) -> bool {
+        self.0 & (1 << (qos.bits() + if retain { 3 } else { 0 })) != 0
+    }
+
+    /// Whether anything at all is allowed.
+    #[inline]
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl Grants {
+    /// The grants in the given order; order does not matter, since there are no denials among them.
+    #[must_use]
+    pub fn new(grants: Vec<Grant>) -> Self {
+        Self(grants)
+    }
+
+    /// The grants one by one.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Grant] {
+        &self.0
+    }
+
+    /// What may be published to `topic`: to be kept beside the topic, not asked for each message.
+    #[must_use]
+    pub fn publish_rights(&self, topic: &str) -> PublishRights {
+        let mut bits = 0;
+        for grant in &self.0 {
+            if grant.actions.contains(&Action::Publish) && grant.topic_filter.matches(topic) {
+                let of_qos = (1_u8 << (grant.qos_max.bits() + 1)) - 1;
+                bits |= of_qos;
+                if grant.retain {
+                    bits |= of_qos << 3;
+                }
+            }
+        }
+        PublishRights(bits)
+    }
+
+    /// The QoS to which a subscription to `filter` is granted; `None` when it is denied.
+    #[must_use]
+    pub fn subscribe_qos(&self, filter: &TopicFilter, asked: Qos) -> Option<Qos> {
+        self.0
+            .iter()
+            .filter(|grant| grant.actions.contains(&Action::Subscribe) && grant.topic_filter.covers(filter))
+            .map(|grant| grant.qos_max.min(asked))
+            .max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(json: &str) -> Grants {
+        serde_json::from_str(json).expect("grants")
+    }
+
+    #[test]
+    fn nothing_granted_is_everything_denied() {
+        let none = Grants::default();
+        assert!(!none.publish_rights("a").any());
+        assert_eq!(none.subscribe_qos(&"a".parse().expect("a filter"), Qos::AtMostOnce), None);
+    }
+
+    #[test]
+    fn publishing_is_bounded_by_filter_qos_and_retain() {
+        let grants = grants(
+            r#"[{"actions":["publish"],"topic_filter":"up/#","qos_max":1},
+                {"actions":["publish"],"topic_filter":"up/state","qos_max":0,"retain":true},
+                {"actions":["subscribe"],"topic_filter":"down/#"}]"#,
+        );
+        let (up, state, down) = (
+            grants.publish_rights("up/x"),
+            grants.publish_rights("up/state"),
+            grants.publish_rights("down/x"),
+        );
+        assert!(up.allow(Qos::AtMostOnce, false) && up.allow(Qos::AtLeastOnce, false));
+        assert!(!up.allow(Qos::ExactlyOnce, false) && !up.allow(Qos::AtMostOnce, true));
+        assert!(state.allow(Qos::AtLeastOnce, false) && state.allow(Qos::AtMostOnce, true));
+        assert!(!state.allow(Qos::AtLeastOnce, true));
+        assert!(!down.any());
+    }
+
+    #[test]
+    fn a_subscription_gets_the_best_covering_grant() {
+        let grants = grants(
+            r#"[{"actions":["subscribe"],"topic_filter":"down/#","qos_max":0},
+                {"actions":["subscribe","publish"],"topic_filter":"down/urgent/+","qos_max":1}]"#,
+        );
+        for (filter, asked, granted) in [
+            ("down/x", Qos::AtLeastOnce, Some(Qos::AtMostOnce)),
+            ("down/urgent/x", Qos::ExactlyOnce, Some(Qos::AtLeastOnce)),
+            ("down/urgent/x", Qos::AtMostOnce, Some(Qos::AtMostOnce)),
+            ("#", Qos::AtMostOnce, None),
+            ("up/x", Qos::AtMostOnce, None),
+        ] {
+            assert_eq!(grants.subscribe_qos(&filter.parse().expect("a filter"), asked), granted, "{filter}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_member_is_refused() {
+        let json = r#"[{"actions":["publish"],"topic_filter":"a","qos":1}]"#;
+        assert!(serde_json::from_str::<Grants>(json).is_err());
+    }
+}

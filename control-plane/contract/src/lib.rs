@@ -1,0 +1,17 @@
+//! What the two planes agree on: names, bounds, documents and their wire forms.
+//!
+//! The control plane decides, the data plane obeys; this crate is the whole of their agreement. Nothing here does
+//! I/O, reads a clock or draws chance: time comes in as [`time::UnixMillis`].
+
+pub mod base64;
+pub mod claims;
+pub mod feed;
+pub mod grant;
+pub mod ids;
+pub mod limits;
+pub mod node;
+pub mod qos;
+pub mod refusal;
+pub mod revocation;
+pub mod time;
+pub mod topic;

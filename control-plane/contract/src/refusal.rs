@@ -1,0 +1,142 @@
+//! Refusals: every reason for which a client is not served, in one closed table.
+//!
+//! The name is the same in counters, events and documents. The wire form depends on the version and stands with the
+//! codec; here is only what happened.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal;)*) => {
+        /// Why a client, or something it asked for, was refused.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum Refusal {
+            $($(#[doc = $doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Refusal {
+            /// Every reason, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in counters, events and documents.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it means, for people.
+            #[must_use]
+            pub const fn doc(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_ascii(),)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    // --- before the client is known ---
+    /// The bytes are no MQTT packet.
+    MalformedPacket = "malformed_packet";
+    /// The packet may not be sent at this point.
+    ProtocolError = "protocol_error";
+    /// The protocol version is not served.
+    UnsupportedVersion = "unsupported_version";
+    /// The CONNECT packet did not come in time.
+    ConnectTimeout = "connect_timeout";
+    /// The node, or this address, has too many connections that are not yet clients.
+    TooManyHandshakes = "too_many_handshakes";
+    /// The client identifier is empty with a kept session, too long, or one that no path can name.
+    ClientIdInvalid = "client_id_invalid";
+    /// Neither the server name, the user name nor the listener says which instance is meant.
+    InstanceUnknown = "instance_unknown";
+    /// The instance is suspended or being deleted.
+    InstanceSuspended = "instance_suspended";
+    /// The instance does not accept this kind of proof.
+    AuthenticationKindRefused = "authentication_kind_refused";
+    /// No user name and password, or none that is right.
+    CredentialsWrong = "credentials_wrong";
+    /// The credential is disabled.
+    CredentialDisabled = "credential_disabled";
+    /// The token is not one of this instance, or its signature is wrong.
+    TokenInvalid = "token_invalid";
+    /// The token is not valid yet.
+    TokenNotYetValid = "token_not_yet_valid";
+    /// The token has expired.
+    TokenExpired = "token_expired";
+    /// The token has been revoked.
+    TokenRevoked = "token_revoked";
+    /// The token or credential is for another client identifier.
+    ClientIdNotAllowed = "client_id_not_allowed";
+    /// The client identifier is in use by another identity.
+    ClientIdInUse = "client_id_in_use";
+    /// `clean session` 0 is not served.
+    SessionNotSupported = "session_not_supported";
+    /// The will is retained or of a QoS that is not served.
+    WillNotSupported = "will_not_supported";
+    /// The will's topic is not granted.
+    WillNotAuthorized = "will_not_authorized";
+
+    // --- what a client asks for ---
+    /// No grant allows it.
+    NotAuthorized = "not_authorized";
+    /// The instance has no such topic.
+    TopicNotProvisioned = "topic_not_provisioned";
+    /// QoS 2 is not served for publications.
+    QosNotSupported = "qos_not_supported";
+    /// Retained messages are not served.
+    RetainNotSupported = "retain_not_supported";
+
+    // --- limits, by their names ---
+    /// `connections_max`
+    ConnectionsMax = "connections_max";
+    /// `connects_per_sec`
+    ConnectsPerSec = "connects_per_sec";
+    /// `connections_per_subject_max`
+    ConnectionsPerSubjectMax = "connections_per_subject_max";
+    /// `packet_bytes_max`
+    PacketBytesMax = "packet_bytes_max";
+    /// `payload_bytes_max` of the topic
+    PayloadBytesMax = "payload_bytes_max";
+    /// `topic_levels_max`
+    TopicLevelsMax = "topic_levels_max";
+    /// `topic_bytes_max`
+    TopicBytesMax = "topic_bytes_max";
+    /// `filters_per_packet_max`
+    FiltersPerPacketMax = "filters_per_packet_max";
+    /// `client_subscriptions_max`
+    ClientSubscriptionsMax = "client_subscriptions_max";
+    /// `subscriptions_max`
+    SubscriptionsMax = "subscriptions_max";
+    /// `client_subscribes_per_sec`
+    ClientSubscribesPerSec = "client_subscribes_per_sec";
+    /// `in_flight_messages_max`
+    InFlightMessagesMax = "in_flight_messages_max";
+
+    // --- connections that end ---
+    /// Nothing was heard within one and a half times the keep alive.
+    KeepAliveTimeout = "keep_alive_timeout";
+    /// A newer connection of the same client took over.
+    TakenOver = "taken_over";
+    /// The grants no longer allow what the client holds.
+    RightsWithdrawn = "rights_withdrawn";
+    /// The node is stopping.
+    NodeStopping = "node_stopping";
+    /// The node failed while serving this client.
+    InternalError = "internal_error";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_travel() {
+        for (at, refusal) in Refusal::ALL.iter().enumerate() {
+            assert!(Refusal::ALL[..at].iter().all(|other| other.name() != refusal.name()), "{refusal:?}");
+            assert_eq!(*refusal as usize, at, "usable as an index");
+            let json = serde_json::to_string(refusal).expect("serializes");
+            assert_eq!(json, format!("\"{}\"", refusal.name()));
+            assert!(!refusal.doc().is_empty());
+        }
+    }
+}
