@@ -1,0 +1,163 @@
+//! Many messages in one piece of memory: what goes from worker to worker.
+//!
+//! Four bytes stand in front: the version of the form, then three that are 0. Records follow without a gap.
+
+use crate::envelope::{Envelope, EnvelopeError};
+
+/// The version of this form. A reader takes its own and no other: within a process there is but one.
+pub const FORMAT_VERSION: u8 = 1;
+
+const HEADER: [u8; 4] = [FORMAT_VERSION, 0, 0, 0];
+
+/// Why bytes are no batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BatchError {
+    /// Too short to say what it is.
+    #[error("a batch is cut off in its header")]
+    Truncated,
+    /// Another version of the form.
+    #[error("a batch has the form of version {0}, not {FORMAT_VERSION}")]
+    Version(u8),
+    /// Bytes that this version keeps 0.
+    #[error("a batch has an unknown header")]
+    Header,
+}
+
+/// Messages in the order in which they were appended. Its memory is kept from use to use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// Header and records; empty as long as there is no record, so that an idle batch costs nothing.
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Batch {
+    /// No message, nothing allocated.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), count: 0 }
+    }
+
+    /// An empty batch in memory that was used before.
+    #[must_use]
+    pub fn with_memory(mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        Self { bytes: memory, count: 0 }
+    }
+
+    /// Adds a message at the end. When it fails the batch is as it was.
+    #[inline]
+    pub fn append(&mut self, envelope: &Envelope<'_>) -> Result<(), EnvelopeError> {
+        if self.bytes.is_empty() {
+            self.bytes.extend_from_slice(&HEADER);
+        }
+        let written = envelope.write(&mut self.bytes);
+        match written {
+            Ok(()) => self.count += 1,
+            Err(_) if self.count == 0 => self.bytes.clear(),
+            Err(_) => {}
+        }
+        written
+    }
+
+    /// The messages, as they were appended.
+    #[inline]
+    #[must_use]
+    pub fn iter(&self) -> Envelopes<'_> {
+        Envelopes { rest: self.bytes.get(HEADER.len()..).unwrap_or_default() }
+    }
+
+    /// The number of messages.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Header and records; nothing at all when there is no message.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets the messages and keeps the memory.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
+    /// The bytes, to be handed on or used again.
+    #[inline]
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = Result<Envelope<'a>, EnvelopeError>;
+    type IntoIter = Envelopes<'a>;
+
+    fn into_iter(self) -> Envelopes<'a> {
+        self.iter()
+    }
+}
+
+/// The messages of a batch, borrowed from it. Nothing is trusted: the first record that is none ends the walk, after
+/// its error.
+#[derive(Clone, Debug)]
+pub struct Envelopes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Envelopes<'a> {
+    /// The messages in bytes that [`Batch::as_bytes`] gave, here or elsewhere.
+    #[inline]
+    pub fn read(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        match bytes.split_first_chunk::<4>() {
+            Some((&HEADER, rest)) => Ok(Self { rest }),
+            Some((&[version, ..], _)) if version != FORMAT_VERSION => Err(BatchError::Version(version)),
+            Some(_) => Err(BatchError::Header),
+            None if bytes.is_empty() => Ok(Self { rest: bytes }),
+            None => Err(BatchError::Truncated),
+        }
+    }
+}
+
+impl<'a> Iterator for Envelopes<'a> {
+    type Item = Result<Envelope<'a>, EnvelopeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        match Envelope::read(self.rest) {
+            Ok((envelope, rest)) => {
+                self.rest = rest;
+                Some(Ok(envelope))
+            }
+            Err(error) => {
+                self.rest = &[];
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Envelopes<'_> {}

@@ -1,0 +1,119 @@
+//! One message with all that its way needs, and its record within a batch.
+//!
+//! A record, numbers in little endian:
+//! ```text
+//!  0  u32  bytes that follow these four
+//!  4  u8   flags: bits 0-1 QoS, bit 2 retain; the others 0
+//!  5  u8   0
+//!  6  u16  bytes of the topic
+//!  8  u16  bytes of the publisher
+//! 10  u16  0
+//! 12      instance, 16 bytes as in a UUID's text
+//! 28      topic, publisher, payload: what is left
+//! ```
+
+use contract::ids::InstanceId;
+use contract::qos::Qos;
+
+/// Bytes of a record before its topic.
+const HEADER: usize = 28;
+
+/// Bytes of the length in front.
+const LENGTH: usize = 4;
+
+const FLAG_RETAIN: u8 = 0b100;
+
+/// A message between its publisher and those who receive it. Topic, publisher and payload are borrowed: from the
+/// buffer of a socket when it is written, from a batch when it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Envelope<'a> {
+    /// The namespace in which its topic means something.
+    pub instance: InstanceId,
+    /// The QoS it was published with.
+    pub qos: Qos,
+    /// Whether it is to be kept for its topic.
+    pub retain: bool,
+    /// The topic name; whether it is a lawful one was settled when the message came in.
+    pub topic: &'a str,
+    /// The client identifier of the publisher; empty when the platform itself is.
+    pub publisher: &'a str,
+    /// Any bytes, or none.
+    pub payload: &'a [u8],
+}
+
+/// Why a message has no form as a record, or bytes are no record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// A field is longer than its length can say.
+    #[error("the message is too long for an envelope")]
+    TooLong,
+    /// The record goes on behind the end of the batch, or its fields behind the end of the record.
+    #[error("an envelope is cut off")]
+    Truncated,
+    /// A bit that this version does not know, or the reserved QoS.
+    #[error("an envelope has unknown flags")]
+    Flags,
+    /// Topic or publisher are no text.
+    #[error("an envelope's text is not UTF-8")]
+    Text,
+}
+
+impl<'a> Envelope<'a> {
+    /// Bytes of the record.
+    #[inline]
+    #[must_use]
+    pub const fn size_bytes(&self) -> usize {
+        HEADER + self.topic.len() + self.publisher.len() + self.payload.len()
+    }
+
+    /// Appends the record; nothing when it fails.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), EnvelopeError> {
+        let short = |text: &str| u16::try_from(text.len()).map_err(|_| EnvelopeError::TooLong);
+        let (topic, publisher) = (short(self.topic)?, short(self.publisher)?);
+        let length = u32::try_from(self.size_bytes() - LENGTH).map_err(|_| EnvelopeError::TooLong)?;
+        let flags = self.qos.bits() | if self.retain { FLAG_RETAIN } else { 0 };
+
+        let mut header = [0; HEADER];
+        header[..4].copy_from_slice(&length.to_le_bytes());
+        header[4] = flags;
+        header[6..8].copy_from_slice(&topic.to_le_bytes());
+        header[8..10].copy_from_slice(&publisher.to_le_bytes());
+        header[12..].copy_from_slice(self.instance.0.as_bytes());
+
+        out.reserve(self.size_bytes());
+        out.extend_from_slice(&header);
+        out.extend_from_slice(self.topic.as_bytes());
+        out.extend_from_slice(self.publisher.as_bytes());
+        out.extend_from_slice(self.payload);
+        Ok(())
+    }
+
+    /// Reads the record at the front of `bytes`; the other half of the answer is what follows it.
+    #[inline]
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EnvelopeError> {
+        let (length, rest) = bytes.split_first_chunk::<LENGTH>().ok_or(EnvelopeError::Truncated)?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| EnvelopeError::Truncated)?;
+        let (record, rest) = rest.split_at_checked(length).ok_or(EnvelopeError::Truncated)?;
+        let (header, body) =
+            record.split_first_chunk::<{ HEADER - LENGTH }>().ok_or(EnvelopeError::Truncated)?;
+        let [flags, zero, topic_0, topic_1, publisher_0, publisher_1, zero_0, zero_1, instance @ ..] =
+            *header;
+        if flags & !(0b11 | FLAG_RETAIN) != 0 || [zero, zero_0, zero_1] != [0; 3] {
+            return Err(EnvelopeError::Flags);
+        }
+        let qos = Qos::from_bits(flags & 0b11).ok_or(EnvelopeError::Flags)?;
+        let (topic, body) = text(body, [topic_0, topic_1])?;
+        let (publisher, payload) = text(body, [publisher_0, publisher_1])?;
+        let instance = InstanceId(uuid::Uuid::from_bytes(instance));
+        Ok((Self { instance, qos, retain: flags & FLAG_RETAIN != 0, topic, publisher, payload }, rest))
+    }
+}
+
+/// The text of the given length at the front of `bytes`, and what follows it.
+#[inline]
+fn text(bytes: &[u8], length: [u8; 2]) -> Result<(&str, &[u8]), EnvelopeError> {
+    let (text, rest) =
+        bytes.split_at_checked(usize::from(u16::from_le_bytes(length))).ok_or(EnvelopeError::Truncated)?;
+    Ok((std::str::from_utf8(text).map_err(|_| EnvelopeError::Text)?, rest))
+}

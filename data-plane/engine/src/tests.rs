@@ -1,0 +1,219 @@
+//! The specification of envelope and batch.
+
+use contract::ids::InstanceId;
+use contract::qos::Qos;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::{Batch, BatchError, Envelope, EnvelopeError, Envelopes};
+
+/// What [`Envelope`] borrows.
+#[derive(Clone, Debug)]
+struct Owned {
+    instance: u128,
+    qos: Qos,
+    retain: bool,
+    topic: String,
+    publisher: String,
+    payload: Vec<u8>,
+}
+
+impl Owned {
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            instance: InstanceId(Uuid::from_u128(self.instance)),
+            qos: self.qos,
+            retain: self.retain,
+            topic: &self.topic,
+            publisher: &self.publisher,
+            payload: &self.payload,
+        }
+    }
+}
+
+fn any_message() -> impl Strategy<Value = Owned> {
+    let qos = prop::sample::select(vec![Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
+    let payload = prop::collection::vec(any::<u8>(), 0..80);
+    (any::<u128>(), qos, any::<bool>(), "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
+        |(instance, qos, retain, topic, publisher, payload)| Owned {
+            instance,
+            qos,
+            retain,
+            topic,
+            publisher,
+            payload,
+        },
+    )
+}
+
+fn batch(messages: &[Owned]) -> Batch {
+    let mut batch = Batch::new();
+    for message in messages {
+        batch.append(&message.envelope()).expect("short enough");
+    }
+    batch
+}
+
+/// One message: `a/b` by `c` with one byte of payload.
+fn example() -> Owned {
+    Owned {
+        instance: 0x0102_0304_0506_0708_090A_0B0C_0D0E_0F10,
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        topic: "a/b".into(),
+        publisher: "c".into(),
+        payload: vec![0xFF],
+    }
+}
+
+#[test]
+fn the_form_is_this_byte_for_byte() {
+    let expected: &[u8] = &[
+        1, 0, 0, 0, // version
+        29, 0, 0, 0, // bytes that follow
+        0b101, 0, // retained, QoS 1
+        3, 0, 1, 0, 0, 0, // topic, publisher
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, // instance
+        b'a', b'/', b'b', b'c', 0xFF,
+    ];
+    assert_eq!(batch(&[example()]).as_bytes(), expected);
+    assert_eq!(example().envelope().size_bytes(), expected.len() - 4);
+}
+
+#[test]
+fn no_message_is_no_bytes() {
+    let empty = Batch::new();
+    assert!(empty.is_empty() && empty.as_bytes().is_empty());
+    assert_eq!(Envelopes::read(empty.as_bytes()).expect("a batch").count(), 0);
+    assert_eq!(Batch::with_memory(vec![7; 9]), empty);
+}
+
+#[test]
+fn memory_is_used_again() {
+    let mut batch = batch(&[example(), example()]);
+    let memory = batch.as_bytes().as_ptr();
+    batch.clear();
+    assert!(batch.is_empty());
+    batch.append(&example().envelope()).expect("short enough");
+    assert_eq!((batch.len(), batch.iter().count(), batch.as_bytes().as_ptr()), (1, 1, memory));
+    let mut next = Batch::with_memory(batch.into_bytes());
+    next.append(&example().envelope()).expect("short enough");
+    assert_eq!((next.len(), next.as_bytes().as_ptr()), (1, memory));
+}
+
+#[test]
+fn a_message_that_does_not_fit_leaves_no_trace() {
+    let long = "x".repeat(65_536);
+    let longest = &long[1..];
+    for envelope in [
+        Envelope { topic: &long, ..example().envelope() },
+        Envelope { publisher: &long, ..example().envelope() },
+    ] {
+        let mut none = Batch::new();
+        assert_eq!(none.append(&envelope), Err(EnvelopeError::TooLong));
+        assert_eq!(none, Batch::new());
+        let mut one = batch(&[example()]);
+        assert_eq!(one.append(&envelope), Err(EnvelopeError::TooLong));
+        assert_eq!(one, batch(&[example()]));
+    }
+    let mut fits = Batch::new();
+    fits.append(&Envelope { topic: longest, publisher: longest, ..example().envelope() }).expect("it fits");
+    assert_eq!(fits.iter().next().map(|read| read.map(|envelope| envelope.topic.len())), Some(Ok(65_535)));
+}
+
+#[test]
+fn another_form_is_refused_by_name() {
+    for (bytes, error) in [
+        (&[1, 0, 0][..], BatchError::Truncated),
+        (&[2, 0, 0, 0], BatchError::Version(2)),
+        (&[0, 0, 0, 0, 9], BatchError::Version(0)),
+        (&[1, 0, 0, 1], BatchError::Header),
+    ] {
+        assert_eq!(Envelopes::read(bytes).map(Iterator::count), Err(error));
+    }
+    assert_eq!(BatchError::Version(2).to_string(), "a batch has the form of version 2, not 1");
+}
+
+#[test]
+fn a_damaged_record_is_an_error_and_the_end() {
+    let good = batch(&[example(), example()]).into_bytes();
+    for (at, value, error) in [
+        (4, 200, EnvelopeError::Truncated),
+        (7, 255, EnvelopeError::Truncated),
+        (4, 23, EnvelopeError::Truncated),
+        (4, 25, EnvelopeError::Truncated),
+        (8, 0b011, EnvelopeError::Flags),
+        (8, 0b1000, EnvelopeError::Flags),
+        (9, 1, EnvelopeError::Flags),
+        (14, 1, EnvelopeError::Flags),
+        (10, 255, EnvelopeError::Truncated),
+        (12, 9, EnvelopeError::Truncated),
+        (32, 0xFF, EnvelopeError::Text),
+        (35, 0xFF, EnvelopeError::Text),
+    ] {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        let read: Vec<_> = Envelopes::read(&bytes).expect("a batch").collect();
+        assert_eq!(read, [Err(error)], "byte {at} = {value}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_appended_is_read(messages in prop::collection::vec(any_message(), 0..20)) {
+        let batch = batch(&messages);
+        prop_assert_eq!(batch.len() as usize, messages.len());
+        let read: Result<Vec<_>, _> = Envelopes::read(batch.as_bytes()).expect("a batch").collect();
+        let written: Vec<_> = messages.iter().map(Owned::envelope).collect();
+        prop_assert_eq!(read.as_deref(), Ok(&*written));
+        let size: usize = written.iter().map(Envelope::size_bytes).sum();
+        prop_assert_eq!(batch.as_bytes().len(), if messages.is_empty() { 0 } else { size + 4 });
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_gives_what_is_whole_and_one_error(
+        messages in prop::collection::vec(any_message(), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let batch = batch(&messages);
+        let bytes = &batch.as_bytes()[..4 + cut.index(batch.as_bytes().len() - 4)];
+        let read: Vec<_> = Envelopes::read(bytes).expect("a batch").collect();
+        let mut end = 4;
+        let mut expected = Vec::new();
+        for message in &messages {
+            let start = end;
+            end += message.envelope().size_bytes();
+            if end <= bytes.len() {
+                expected.push(Ok(message.envelope()));
+            } else if start < bytes.len() {
+                expected.push(Err(EnvelopeError::Truncated));
+            }
+        }
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn any_bytes_are_read_to_an_end(mut bytes in prop::collection::vec(any::<u8>(), 0..200), header in any::<bool>()) {
+        if header && bytes.len() >= 4 {
+            bytes[..4].copy_from_slice(&[1, 0, 0, 0]);
+        }
+        if let Ok(envelopes) = Envelopes::read(&bytes) {
+            prop_assert!(envelopes.count() <= bytes.len() / 28 + 1);
+        }
+    }
+
+    #[test]
+    fn a_damaged_batch_is_read_to_an_end(
+        messages in prop::collection::vec(any_message(), 1..6),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = batch(&messages).into_bytes();
+        let length = bytes.len() - 4;
+        for (at, value) in damage {
+            bytes[4 + at.index(length)] = value;
+        }
+        let read = Envelopes::read(&bytes).expect("a batch");
+        prop_assert!(read.clone().count() <= bytes.len() / 28 + 1);
+        prop_assert!(read.filter(Result::is_err).count() <= 1);
+    }
+}

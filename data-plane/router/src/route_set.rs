@@ -1,0 +1,169 @@
+//! The answer of the route table: an immutable set of receivers, grouped by worker.
+
+use contract::qos::Qos;
+
+use crate::subscriber::{ClientKey, Subscriber, WorkerId};
+
+/// One receiver in eight bytes: the client and the QoS it was granted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target(u64);
+
+impl Target {
+    #[inline]
+    pub(crate) const fn new(client: ClientKey, qos: Qos) -> Self {
+        Self(client.bits() << 2 | qos.bits() as u64)
+    }
+
+    /// The client, on the worker in whose part of the set this target is.
+    #[inline]
+    #[must_use]
+    pub const fn client(self) -> ClientKey {
+        ClientKey::from_bits(self.0 >> 2)
+    }
+
+    /// The QoS granted: the highest of its subscriptions that match.
+    #[inline]
+    #[must_use]
+    pub const fn qos(self) -> Qos {
+        match self.0 & 0b11 {
+            0 => Qos::AtMostOnce,
+            1 => Qos::AtLeastOnce,
+            _ => Qos::ExactlyOnce,
+        }
+    }
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("client", &self.client()).field("qos", &self.qos()).finish()
+    }
+}
+
+/// Everyone who wants one topic: each client once, on its worker.
+///
+/// Each worker's targets are together and in the order of their keys.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RouteSet {
+    targets: Box<[Target]>,
+    /// Where each worker's targets end, in the order of the workers; empty when there is one worker or none.
+    ends: Box<[u32]>,
+    workers: u64,
+}
+
+impl RouteSet {
+    /// The set of the given subscribers, which are in the order of worker and client, each client once.
+    pub(crate) fn from_sorted(found: &[(WorkerId, Target)]) -> Self {
+        debug_assert!(
+            found.is_sorted_by(|a, b| (a.0, a.1.client()) < (b.0, b.1.client())),
+            "in order and each client once"
+        );
+        let workers = found.iter().fold(0, |workers, (worker, _)| workers | worker.bit());
+        let targets = found.iter().map(|&(_, target)| target).collect();
+        let ends = if workers.count_ones() < 2 {
+            Box::default()
+        } else {
+            let end_of = |part: &[(WorkerId, Target)]| u32::try_from(part.len()).unwrap_or(u32::MAX);
+            let mut end = 0;
+            found
+                .chunk_by(|a, b| a.0 == b.0)
+                .map(|part| {
+                    end += end_of(part);
+                    end
+                })
+                .collect()
+        };
+        Self { targets, ends, workers }
+    }
+
+    /// The workers that have a target, one bit each ([`WorkerId::bit`]).
+    #[inline]
+    #[must_use]
+    pub const fn workers(&self) -> u64 {
+        self.workers
+    }
+
+    /// The targets of one worker.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, worker: WorkerId) -> &[Target] {
+        if self.workers == worker.bit() { &self.targets } else { self.part(worker) }
+    }
+
+    fn part(&self, worker: WorkerId) -> &[Target] {
+        if self.workers & worker.bit() == 0 {
+            return &[];
+        }
+        let at = (self.workers & (worker.bit() - 1)).count_ones() as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        &self.targets[start..self.ends[at] as usize]
+    }
+
+    /// Every target with its worker.
+    pub fn iter(&self) -> impl Iterator<Item = Subscriber> + '_ {
+        (0..crate::WORKERS_MAX).filter_map(WorkerId::new).flat_map(move |worker| {
+            self.of(worker).iter().map(move |target| Subscriber {
+                worker,
+                client: target.client(),
+                qos: target.qos(),
+            })
+        })
+    }
+
+    /// The number of clients.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether nobody wants the topic.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(index: usize) -> WorkerId {
+        WorkerId::new(index).expect("a worker")
+    }
+
+    #[test]
+    fn every_worker_finds_its_own() {
+        let found: Vec<_> = [(2, 1), (2, 9), (5, 0), (63, 4), (63, 5), (63, 6)]
+            .map(|(at, slot)| (worker(at), Target::new(ClientKey::new(slot, 3), Qos::AtLeastOnce)))
+            .into();
+        let set = RouteSet::from_sorted(&found);
+        let slots = |at| set.of(worker(at)).iter().map(|target| target.client().slot()).collect::<Vec<_>>();
+        assert_eq!((slots(2), slots(5), slots(63)), (vec![1, 9], vec![0], vec![4, 5, 6]));
+        assert_eq!((slots(0), slots(62)), (vec![], vec![]));
+        assert_eq!(set.workers(), 1 << 2 | 1 << 5 | 1 << 63);
+        assert_eq!(set.iter().count(), set.len());
+    }
+
+    #[test]
+    fn one_worker_needs_no_ranges() {
+        let target = Target::new(ClientKey::new(7, 1), Qos::ExactlyOnce);
+        let set = RouteSet::from_sorted(&[(worker(3), target)]);
+        assert_eq!((set.of(worker(3)), set.of(worker(4)), set.ends.len()), (&[target][..], &[][..], 0));
+        assert_eq!(target.qos(), Qos::ExactlyOnce);
+    }
+
+    #[test]
+    fn nobody_is_nobody() {
+        let set = RouteSet::default();
+        assert!(set.is_empty() && set.of(worker(0)).is_empty() && set.workers() == 0);
+        assert_eq!(set, RouteSet::from_sorted(&[]));
+    }
+
+    #[test]
+    fn a_target_takes_eight_bytes_and_a_set_forty() {
+        println!("Target {} RouteSet {}", size_of::<Target>(), size_of::<RouteSet>());
+        assert_eq!(size_of::<Target>(), 8);
+        assert!(size_of::<RouteSet>() <= 40);
+    }
+}

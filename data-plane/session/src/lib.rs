@@ -1,0 +1,25 @@
+//! One client's side of MQTT after its CONNECT was accepted, without sockets or clocks.
+//!
+//! Packets and time come in, effects go into a [`Sink`] that the caller owns: wire bytes into its output buffer,
+//! everything else as a call. What is allowed, counted, limited in rate or routed is the sink's affair; which packet
+//! may come when, what answers it and what waits for whom is decided here.
+
+mod bounds;
+mod in_flight;
+mod message;
+mod outbox;
+mod session;
+mod sink;
+mod time;
+mod will;
+
+pub use bounds::Bounds;
+pub use message::{Message, Rendering};
+pub use outbox::DropReason;
+pub use session::{Delivered, Ended, Session, Settings};
+pub use sink::{Close, Sink};
+pub use time::Millis;
+pub use will::Will;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! The session: which packet may come when, what answers it, and what waits for whom.
+
+use std::collections::BTreeMap;
+
+use contract::qos::Qos;
+use contract::refusal::Refusal;
+use contract::topic::{self, TopicFilter};
+use mqtt::{Packet, PacketId, Publish, Subscribe, Unsubscribe, encode};
+
+use crate::bounds::Bounds;
+use crate::in_flight::InFlight;
+use crate::message::Message;
+use crate::outbox::{DropReason, Outbox};
+use crate::sink::{Close, Sink};
+use crate::time::Millis;
+use crate::will::Will;
+
+/// What a CONNECT and the instance's limits say about a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// As the client asked; 0 turns it off, which is then held to the longest that the instance allows.
+    pub keep_alive_secs: u16,
+    /// See [`Will::accept`].
+    pub will: Option<Box<Will>>,
+    /// See [`Bounds::from`].
+    pub bounds: Bounds,
+}
+
+/// How the connection of a session ended, as its surroundings saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// In any way that is not named below: after DISCONNECT, by a refusal, a takeover or a broken network.
+    Closed,
+    /// The node is stopping: the client will come back elsewhere, so its will is withheld.
+    NodeStopping,
+}
+
+/// What became of one delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Delivered {
+    /// So many bytes are in the output buffer.
+    Sent(u32),
+    /// So many bytes will be, once the client has acknowledged earlier messages.
+    Waiting(u32),
+    /// Nothing will be.
+    Dropped(DropReason),
+}
+
+/// One connected client of MQTT 3.1.1 with a clean session.
+#[derive(Debug)]
+pub struct Session {
+    heard_at: Millis,
+    keep_alive_millis: u32,
+    closed: Option<Close>,
+    bounds: Bounds,
+    in_flight: InFlight,
+    /// There only while something waits, and then as many messages are in flight as may be.
+    outbox: Option<Box<Outbox>>,
+    /// Ordered, so that what is done for each of them is done in the same order everywhere.
+    subscriptions: BTreeMap<TopicFilter, Qos>,
+    will: Option<Box<Will>>,
+}
+
+impl Session {
+    /// The session of a client whose CONNECT was accepted at `now`.
+    #[must_use]
+    pub fn new(now: Millis, settings: Settings) -> Self {
+        let Settings { keep_alive_secs, will, bounds } = settings;
+        let longest = bounds.keep_alive_secs_max;
+        let keep_alive_secs = if keep_alive_secs == 0 { longest } else { keep_alive_secs.min(longest) };
+        Self {
+            heard_at: now,
+            keep_alive_millis: u32::from(keep_alive_secs) * 1500,
+            closed: None,
+            bounds,
+            in_flight: InFlight::new(bounds.in_flight_max),
+            outbox: None,
+            subscriptions: BTreeMap::new(),
+            will,
+        }
+    }
+
+    /// One packet of the client. After a close every further packet is ignored.
+    #[inline]
+    pub fn handle(&mut self, now: Millis, packet: Packet<'_>, sink: &mut impl Sink) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.heard_at = now;
+        match packet {
+            Packet::Publish(publish) => self.on_publish(&publish, sink),
+            Packet::PubAck(packet_id) => self.on_puback(packet_id, sink),
+            Packet::Subscribe(subscribe) => self.on_subscribe(subscribe, sink),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(&unsubscribe, sink),
+            Packet::PingReq => encode::pingresp(sink.output()),
+            Packet::Disconnect => self.close(Close::Disconnected, sink),
+            // No message of QoS 2 goes either way, so there is none to which these could belong.
+            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
+                self.refuse(Refusal::ProtocolError, sink);
+            }
+        }
+    }
+
+    /// A message for this client, on a subscription that was granted `granted`.
+    ///
+    /// At QoS 0 it is copied into `output`. At QoS 1 it gets a packet identifier; when as many messages are in flight
+    /// as may be, it waits. Where either would be more than the client's bounds, it is dropped. A message is counted
+    /// here, once, whether it is sent at once or later.
+    #[inline]
+    pub fn deliver(&mut self, message: &mut Message<'_>, granted: Qos, output: &mut Vec<u8>) -> Delivered {
+        let qos = message.qos_for(granted);
+        let form = message.form(qos);
+        let size = form.size_bytes();
+        let waiting = self.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        if size == 0 {
+            return Delivered::Dropped(DropReason::TooLong);
+        }
+        if output.len() + waiting + size > self.bounds.outbox_bytes_max as usize {
+            return Delivered::Dropped(DropReason::OutboxBytes);
+        }
+        if qos == Qos::AtMostOnce {
+            form.append_to(output, None);
+        } else if let Some(packet_id) = self.in_flight.take() {
+            debug_assert!(self.outbox.is_none(), "what waits goes first");
+            form.append_to(output, Some(packet_id));
+        } else {
+            return self.wait(message, qos, size);
+        }
+        Delivered::Sent(bytes(size))
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) is to be called if no packet comes before: one and a half times the keep
+    /// alive after the last one [MQTT-3.1.2-24]. It only ever moves on.
+    #[inline]
+    #[must_use]
+    pub const fn deadline(&self) -> Millis {
+        self.heard_at.after(self.keep_alive_millis)
+    }
+
+    /// Closes a client that was silent until its deadline. Called too early it does nothing: ask for the
+    /// [`deadline`](Self::deadline) again.
+    pub fn on_deadline(&mut self, now: Millis, sink: &mut impl Sink) {
+        if self.closed.is_none() && now >= self.deadline() {
+            self.refuse(Refusal::KeepAliveTimeout, sink);
+        }
+    }
+
+    /// The connection is gone. The answer is the will, if it is to be published: unless DISCONNECT came
+    /// [MQTT-3.1.2-8], [MQTT-3.1.2-10].
+    #[must_use]
+    pub fn end(self, ended: Ended) -> Option<Box<Will>> {
+        match (ended, self.closed) {
+            (Ended::NodeStopping, _) | (Ended::Closed, Some(Close::Disconnected)) => None,
+            (Ended::Closed, Some(Close::Refused(_)) | None) => self.will,
+        }
+    }
+
+    /// Whether the session is over, so that only [`end`](Self::end) remains.
+    #[inline]
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// What the client is subscribed to, each with the QoS granted, in the order of the filters.
+    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&TopicFilter, Qos)> {
+        self.subscriptions.iter().map(|(filter, &qos)| (filter, qos))
+    }
+
+    /// The will, as long as it stands.
+    #[must_use]
+    pub fn will(&self) -> Option<&Will> {
+        self.will.as_deref()
+    }
+
+    /// Messages sent at QoS 1 and not yet acknowledged.
+    #[inline]
+    #[must_use]
+    pub const fn in_flight(&self) -> u16 {
+        self.in_flight.count()
+    }
+
+    /// Messages that wait for acknowledgements of earlier ones.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// Bytes of the messages that wait. Those shared with other clients are counted for each.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+    }
+}
+
+// --- packets ---
+impl Session {
+    #[inline]
+    fn on_publish(&mut self, publish: &Publish<'_>, sink: &mut impl Sink) {
+        if publish.retain {
+            return self.refuse(Refusal::RetainNotSupported, sink);
+        }
+        match (publish.qos, publish.packet_id) {
+            (Qos::AtMostOnce, _) => {
+                if let Err(refusal) = sink.publish(publish) {
+                    sink.refused(refusal);
+                }
+            }
+            (Qos::AtLeastOnce, Some(packet_id)) => match sink.publish(publish) {
+                Ok(()) => encode::puback(sink.output(), packet_id),
+                // PUBACK has no word for a refusal in 3.1.1, and saying nothing would leave the client waiting
+                // [MQTT-3.3.5-2].
+                Err(refusal) => self.refuse(refusal, sink),
+            },
+            (Qos::AtLeastOnce, None) => self.refuse(Refusal::MalformedPacket, sink),
+            (Qos::ExactlyOnce, _) => self.refuse(Refusal::QosNotSupported, sink),
+        }
+    }
+
+    /// An identifier that is not in flight is passed over: 3.1.1 names no answer to it.
+    #[inline]
+    fn on_puback(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if self.in_flight.release(packet_id) && self.outbox.is_some() {
+            self.send_waiting(sink.output());
+        }
+    }
+
+    fn on_subscribe(&mut self, subscribe: Subscribe, sink: &mut impl Sink) {
+        let Subscribe { packet_id, filters } = subscribe;
+        if filters.len() > usize::from(self.bounds.filters_per_packet_max) {
+            return self.refuse(Refusal::FiltersPerPacketMax, sink);
+        }
+        let mut granted = Vec::with_capacity(filters.len());
+        for (filter, asked) in filters {
+            granted.push(match self.subscribe(filter, asked, sink) {
+                Ok(qos) => Some(qos),
+                Err(refusal) => {
+                    sink.refused(refusal);
+                    None
+                }
+            });
+        }
+        encode::suback(sink.output(), packet_id, granted.into_iter());
+    }
+
+    fn subscribe(&mut self, filter: TopicFilter, asked: Qos, sink: &mut impl Sink) -> Result<Qos, Refusal> {
+        if filter.as_str().len() > usize::from(self.bounds.topic_bytes_max) {
+            return Err(Refusal::TopicBytesMax);
+        }
+        if topic::levels(filter.as_str()) > usize::from(self.bounds.topic_levels_max) {
+            return Err(Refusal::TopicLevelsMax);
+        }
+        let full = self.subscriptions.len() >= self.bounds.subscriptions_max as usize;
+        if full && !self.subscriptions.contains_key(&filter) {
+            return Err(Refusal::ClientSubscriptionsMax);
+        }
+        // A subscription at QoS 2 is granted 1 [MQTT-3.8.4-6].
+        let asked = asked.min(Qos::AtLeastOnce);
+        let granted = sink.subscribe(&filter, asked)?.min(asked);
+        self.subscriptions.insert(filter, granted);
+        Ok(granted)
+    }
+
+    fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe, sink: &mut impl Sink) {
+        if unsubscribe.filters.len() > usize::from(self.bounds.filters_per_packet_max) {
+            return self.refuse(Refusal::FiltersPerPacketMax, sink);
+        }
+        for filter in &unsubscribe.filters {
+            if self.subscriptions.remove(filter).is_some() {
+                sink.unsubscribe(filter);
+            }
+        }
+        // Also when there was nothing to end [MQTT-3.10.4-5].
+        encode::unsuback(sink.output(), unsubscribe.packet_id);
+    }
+
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal, sink: &mut impl Sink) {
+        self.close(Close::Refused(refusal), sink);
+    }
+
+    fn close(&mut self, close: Close, sink: &mut impl Sink) {
+        debug_assert!(self.closed.is_none(), "closed once");
+        self.closed = Some(close);
+        if close == Close::Disconnected {
+            self.will = None;
+        }
+        sink.close(close);
+    }
+}
+
+// --- the outbox ---
+impl Session {
+    #[cold]
+    fn wait(&mut self, message: &mut Message<'_>, qos: Qos, size: usize) -> Delivered {
+        if self.waiting() >= self.bounds.outbox_messages_max as usize {
+            return Delivered::Dropped(DropReason::OutboxMessages);
+        }
+        self.outbox.get_or_insert_default().push(message.keep(qos));
+        Delivered::Waiting(bytes(size))
+    }
+
+    #[cold]
+    fn send_waiting(&mut self, output: &mut Vec<u8>) {
+        let Some(outbox) = &mut self.outbox else { return };
+        while !self.in_flight.is_full() {
+            let Some(form) = outbox.pop() else { break };
+            form.append_to(output, self.in_flight.take());
+        }
+        if outbox.len() == 0 {
+            self.outbox = None;
+        }
+    }
+}
+
+/// A packet's size as it is counted: no packet has more bytes than 32 bits can say.
+#[inline]
+fn bytes(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}

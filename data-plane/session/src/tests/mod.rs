@@ -1,0 +1,23 @@
+//! The specification of a session, as scripts.
+
+mod deliver;
+mod life;
+mod properties;
+mod publish;
+mod script;
+mod subscribe;
+
+use crate::{Delivered, Message, Rendering, Session};
+
+#[test]
+fn a_session_is_small() {
+    println!(
+        "Session {} Delivered {} Message {} Rendering {}",
+        size_of::<Session>(),
+        size_of::<Delivered>(),
+        size_of::<Message<'_>>(),
+        size_of::<Rendering>()
+    );
+    assert!(size_of::<Session>() <= 144, "what is rare is boxed");
+    assert!(size_of::<Delivered>() <= 8);
+}

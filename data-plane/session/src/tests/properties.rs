@@ -1,0 +1,120 @@
+//! What holds for every sequence of deliveries, acknowledgements and reads.
+
+use std::collections::VecDeque;
+
+use contract::qos::Qos;
+use mqtt::client::{self, ServerPacket};
+use mqtt::{Packet, PacketId};
+use proptest::prelude::*;
+
+use super::script::{Scribe, bounds, deliver, settings};
+use crate::{Bounds, Delivered, DropReason, Millis, Rendering, Session, Settings};
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Deliver {
+        qos: Qos,
+        payload: usize,
+    },
+    /// Acknowledges one of those in flight, counted from the oldest.
+    Acknowledge(usize),
+    /// An identifier that may or may not be in flight.
+    Stray(u16),
+    Read,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (prop_oneof![Just(Qos::AtMostOnce), Just(Qos::AtLeastOnce)], 0_usize..60)
+            .prop_map(|(qos, payload)| Step::Deliver { qos, payload }),
+        4 => (0_usize..200).prop_map(Step::Acknowledge),
+        1 => (1_u16..300).prop_map(Step::Stray),
+        2 => Just(Step::Read),
+    ]
+}
+
+/// The client's end, and what must have reached it.
+#[derive(Default)]
+struct Model {
+    /// Packet identifiers that the client has and has not acknowledged, oldest first.
+    in_flight: Vec<PacketId>,
+    /// Numbers of the QoS 1 messages that were taken on and have not come yet.
+    expected: VecDeque<u32>,
+    /// How much of the output has been looked at.
+    read: usize,
+}
+
+impl Model {
+    fn look(&mut self, output: &[u8]) {
+        while let Some(frame) = mqtt::frame(&output[self.read..], usize::MAX).expect("lawful") {
+            self.read += frame.total;
+            let ServerPacket::Publish(publish) = client::decode(frame).expect("lawful") else {
+                panic!("only messages are sent")
+            };
+            let Some(packet_id) = publish.packet_id else { continue };
+            let number = u32::from_be_bytes(publish.payload[..4].try_into().expect("four bytes"));
+            assert_eq!(self.expected.pop_front(), Some(number), "in order, none left out");
+            assert!(!self.in_flight.contains(&packet_id), "{packet_id} is in use");
+            self.in_flight.push(packet_id);
+        }
+    }
+
+    fn acknowledge(&mut self, packet_id: PacketId) {
+        self.in_flight.retain(|&other| other != packet_id);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_taken_on_arrives_once_in_order_and_within_the_bounds(
+        in_flight_max in prop_oneof![1_u16..8, 60_u16..70, 120_u16..140],
+        outbox_messages_max in 1_u32..10,
+        outbox_bytes_max in prop_oneof![100_u32..1_000, Just(1_000_000)],
+        steps in prop::collection::vec(step(), 1..500),
+    ) {
+        let bounds = Bounds { outbox_messages_max, outbox_bytes_max, in_flight_max, ..bounds() };
+        let mut session = Session::new(Millis(0), Settings { bounds, ..settings() });
+        let (mut scribe, mut rendering, mut model) = (Scribe::default(), Rendering::new(), Model::default());
+        for (number, step) in (0_u32..).zip(steps) {
+            match step {
+                Step::Deliver { qos, payload } => {
+                    let payload = [&number.to_be_bytes()[..], &vec![0; payload]].concat();
+                    let mut message = rendering.message("t", &payload, qos);
+                    let delivered = deliver(&mut session, &mut message, Qos::AtLeastOnce, &mut scribe.output);
+                    if qos == Qos::AtLeastOnce && !matches!(delivered, Delivered::Dropped(_)) {
+                        model.expected.push_back(number);
+                    }
+                    if delivered == Delivered::Dropped(DropReason::OutboxMessages) {
+                        prop_assert_eq!(session.waiting(), outbox_messages_max as usize);
+                    }
+                }
+                Step::Acknowledge(at) => {
+                    if let Some(&packet_id) = model.in_flight.get(at) {
+                        model.acknowledge(packet_id);
+                        session.handle(Millis(0), Packet::PubAck(packet_id), &mut scribe);
+                    }
+                }
+                Step::Stray(packet_id) => {
+                    let packet_id = PacketId::new(packet_id).expect("from 1");
+                    model.acknowledge(packet_id);
+                    session.handle(Millis(0), Packet::PubAck(packet_id), &mut scribe);
+                }
+                Step::Read => {
+                    scribe.output.clear();
+                    model.read = 0;
+                }
+            }
+            model.look(&scribe.output);
+            prop_assert_eq!(usize::from(session.in_flight()), model.in_flight.len());
+            prop_assert!(session.in_flight() <= in_flight_max);
+            prop_assert!(session.waiting() <= outbox_messages_max as usize);
+            prop_assert_eq!(session.waiting(), model.expected.len());
+            prop_assert!(session.waiting() == 0 || session.in_flight() == in_flight_max, "it waits for a reason");
+            let bytes = scribe.output.len() + session.waiting_bytes();
+            // A message waits with room for its packet identifier, so leaving the outbox adds nothing.
+            prop_assert!(bytes <= outbox_bytes_max as usize);
+        }
+    }
+}
