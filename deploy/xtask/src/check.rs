@@ -1,0 +1,27 @@
+//! What can be judged without running the product. The rules of the tree's shape are tests, in `tests`.
+
+use anyhow::{Result, bail};
+
+use crate::packages::{self, C_COMPILER, MAKE};
+use crate::prepare;
+use crate::run::{self, cargo, cargo_has, step};
+
+pub(crate) fn run() -> Result<()> {
+    packages::ensure(&[C_COMPILER, MAKE])?;
+    for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !cargo_has(tool) {
+            bail!("this Rust toolchain has no `cargo {tool}`; add its component `{component}`");
+        }
+    }
+    step("format");
+    run::run(&mut cargo(["fmt", "--all", "--check"]))?;
+    step("lints");
+    run::run(&mut cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    if cargo_has("deny") {
+        step("licences, sources, banned crates");
+        run::run(&mut cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
+    } else {
+        step("cargo-deny is not installed: licences and sources are not checked here");
+    }
+    prepare::check()
+}

@@ -1,0 +1,60 @@
+//! The one entry point for people and CI: `cargo xtask <word>`.
+//!
+//! It is the first thing a newcomer compiles, so it stays small. It decides nothing about the product.
+#![expect(clippy::print_stdout, reason = "a program for the terminal: printing is how it answers")]
+
+mod bench;
+mod check;
+mod openapi;
+mod packages;
+mod prepare;
+mod private_postgres;
+mod run;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests IoT MQ.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// Bring up a complete IoT MQ on this machine: install what is missing, build, start
+    Up(up::Arguments),
+    /// Run every test of the project, on a private PostgreSQL of their own
+    Test(test::Arguments),
+    /// Check format, lints, dependencies and the cache of checked queries
+    Check,
+    /// Measure the broker's CPU per delivered message beside mosquitto's
+    Bench(bench::Args),
+    /// Write the OpenAPI documents in `openapi/` anew from the code
+    Openapi,
+    /// Write the cache of checked queries in `.sqlx/` anew from the code and the migrations
+    Prepare(prepare::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().word {
+        Word::Up(arguments) => up::run(&arguments),
+        Word::Test(arguments) => test::run(&arguments),
+        Word::Check => check::run(),
+        Word::Bench(arguments) => bench::run(&arguments),
+        Word::Openapi => openapi::run(),
+        Word::Prepare(arguments) => prepare::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

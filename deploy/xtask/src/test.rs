@@ -1,0 +1,41 @@
+//! Every test of the project, on one private PostgreSQL where each test makes databases of its own.
+
+use anyhow::Result;
+
+use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, MOSQUITTO_CLIENTS, POSTGRES};
+use crate::private_postgres::PrivatePostgres;
+use crate::run::{self, cargo, cargo_has, step};
+
+/// Where tests find their server: the address of its maintenance database, by a role that may create
+/// others.
+const TEST_DATABASE_URL: &str = "IOTMQ_TEST_DATABASE_URL";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to `cargo nextest run`, or to `cargo test` where there is no nextest
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    further: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO_CLIENTS, MOSQUITTO])?;
+    // The whole workspace is selected, as below: another selection would have other features and be
+    // compiled twice.
+    step("building the binary that tests start");
+    run::run(&mut cargo(["build", "--workspace", "--bin", "iotmq"]))?;
+
+    let postgres = PrivatePostgres::start()?;
+    let url = postgres.server.url("postgres");
+    let nextest = cargo_has("nextest");
+    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
+    step("running the tests");
+    let mut tests = cargo(runner);
+    tests.arg("--workspace").args(&arguments.further).env(TEST_DATABASE_URL, &url);
+    run::run_and_return(&mut tests)?;
+    if nextest && arguments.further.is_empty() {
+        step("examples in the documentation, which nextest leaves out");
+        let mut examples = cargo(["test", "--quiet", "--workspace", "--doc"]);
+        run::run_and_return(examples.env(TEST_DATABASE_URL, &url))?;
+    }
+    Ok(())
+}
