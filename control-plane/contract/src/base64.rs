@@ -42,3 +42,22 @@ impl<'de> Deserialize<'de> for Base64 {
         Self::decode(&text).ok_or_else(|| de::Error::custom("not URL-safe base64"))
     }
 }
+
+#[cfg(feature = "utoipa")]
+mod schema {
+    use super::Base64;
+    use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+    use utoipa::openapi::{RefOr, Schema};
+
+    impl utoipa::PartialSchema for Base64 {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(SchemaType::new(Type::String))
+                .content_encoding("base64url")
+                .description(Some("Bytes, as URL-safe base64 without padding"))
+                .into()
+        }
+    }
+
+    impl utoipa::ToSchema for Base64 {}
+}

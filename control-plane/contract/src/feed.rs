@@ -30,6 +30,7 @@ pub const fn understands(theirs: u32) -> bool {
 
 /// A point in the history of configuration. Numbers grow within a timeline and say nothing across timelines.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Generation {
     /// Which database's history.
     pub timeline: TimelineId,
@@ -39,6 +40,7 @@ pub struct Generation {
 
 /// Which document a change speaks of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct DocumentKey {
     /// What kind of document.
     pub kind: DocumentKind,
@@ -51,6 +53,7 @@ pub struct DocumentKey {
 
 /// The kinds of documents.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
     /// [`InstanceDocument`]
@@ -70,6 +73,7 @@ pub enum DocumentKind {
 
 /// One document, whole.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Document {
     /// An instance.
@@ -105,6 +109,7 @@ impl Document {
 
 /// Whether an instance serves its clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceState {
     /// It does.
@@ -131,6 +136,7 @@ pub enum TopicMode {
 
 /// How clients of an instance may prove themselves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Authentication {
     /// A credential's user name and password.
@@ -144,6 +150,7 @@ pub enum Authentication {
 
 /// An instance, as a node needs it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct InstanceDocument {
     /// Its id.
     pub id: InstanceId,
@@ -163,6 +170,7 @@ pub struct InstanceDocument {
 
 /// A provisioned topic: the rules of every topic name with this first level.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct TopicDocument {
     /// The instance.
     pub instance: InstanceId,
@@ -177,6 +185,7 @@ pub struct TopicDocument {
 ///
 /// That is enough for a generated secret, which has too much entropy to be guessed, and takes a microsecond.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct PasswordVerifier {
     /// The key of the HMAC, of this secret alone.
     pub salt: Base64,
@@ -186,6 +195,7 @@ pub struct PasswordVerifier {
 
 /// What SCRAM-SHA-256 needs of a secret (RFC 5802, RFC 7677), made with it since it is not known later.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ScramKeys {
     /// The salt of the salted password.
     pub salt: Base64,
@@ -199,6 +209,7 @@ pub struct ScramKeys {
 
 /// One secret of a credential, as its verifiers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct CredentialSecret {
     /// For a password in CONNECT.
     pub verifier: PasswordVerifier,
@@ -208,6 +219,7 @@ pub struct CredentialSecret {
 
 /// A credential, as a node needs it: no secret, only what recognises one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct CredentialDocument {
     /// Its id.
     pub id: CredentialId,
@@ -228,6 +240,7 @@ pub struct CredentialDocument {
 
 /// A public key of an instance.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct SigningKeyDocument {
     /// The instance.
     pub instance: InstanceId,
@@ -239,6 +252,7 @@ pub struct SigningKeyDocument {
 
 /// What changed to one document.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// It is now this.
@@ -258,6 +272,7 @@ pub enum Change {
 
 /// The answer to *changes after G*.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum ChangesAnswer {
     /// What changed; nothing, when the wait ran out.
@@ -278,6 +293,7 @@ pub enum ChangesAnswer {
 
 /// One page of an export.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ExportPage {
     /// [`FORMAT_VERSION`] of the sender.
     pub format_version: u32,
@@ -294,6 +310,7 @@ pub struct ExportPage {
 
 /// One entry of the urgent lane.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct UrgentEntry {
     /// Its place in the lane, growing over the whole platform.
     pub sequence: u64,
@@ -307,6 +324,7 @@ pub struct UrgentEntry {
 
 /// What the urgent lane carries. Each is idempotent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Urgent {
     /// Take back tokens and close the connections that were opened with them.
@@ -335,6 +353,7 @@ pub enum Urgent {
 
 /// The answer to *urgent entries after S*.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct UrgentAnswer {
     /// [`FORMAT_VERSION`] of the sender.
     pub format_version: u32,

@@ -42,6 +42,7 @@ impl Grant {
 
 /// The grants of one principal; the pure decision over them. An empty list denies everything.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Grants(Vec<Grant>);
 

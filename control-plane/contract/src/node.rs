@@ -23,6 +23,7 @@ pub const REACHABLE_SECS: u64 = 15;
 /// A node asks to join: `POST /node/v1/enrol`. Said again with the same secret it gets the same answer, so a node
 /// that did not hear the first one loses nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct EnrolRequest {
     /// The one-time right to join.
     pub join_token: String,
@@ -36,6 +37,7 @@ pub struct EnrolRequest {
 
 /// The answer to [`EnrolRequest`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct EnrolAnswer {
     /// The node's id from now on.
     pub node: NodeId,
@@ -43,6 +45,7 @@ pub struct EnrolAnswer {
 
 /// How a node is: `POST /node/v1/report`, every [`REPORT_PERIOD_SECS`] and at once after urgent entries.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct NodeReport {
     /// [`crate::feed::FORMAT_VERSION`] of the node.
@@ -56,6 +59,7 @@ pub struct NodeReport {
     /// The last urgent entry it has applied.
     pub urgent_sequence: u64,
     /// How many connections each urgent entry closed, for those applied since the last report that arrived.
+    #[cfg_attr(feature = "utoipa", schema(value_type = BTreeMap<String, u64>))]
     pub closed: BTreeMap<u64, u64>,
     /// Clients connected now, by instance.
     pub connections: BTreeMap<InstanceId, u64>,

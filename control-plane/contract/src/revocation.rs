@@ -10,6 +10,7 @@ use crate::time::UnixMillis;
 
 /// Which tokens of an instance a revocation takes back.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSelector {
     /// These tokens.
@@ -28,6 +29,7 @@ pub enum TokenSelector {
 
 /// One revocation. It speaks of tokens issued before it, so that a token issued later is good.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Revocation {
     /// Its id.
     pub id: RevocationId,

@@ -1,0 +1,130 @@
+//! Reconcilers: each idempotent, each without input, to be run periodically by one controller. Each answers how much
+//! it has done.
+
+use chrono::TimeDelta;
+use contract::feed::DocumentKind;
+use store::StoreError;
+use store::actor::Actor;
+
+use crate::Services;
+use crate::idempotency::ANSWER_LIFE;
+use crate::instances::DELETE_GRACE;
+use crate::write::{Audited, Write};
+
+/// How long an expired token can still be looked up.
+pub const EXPIRED_TOKENS_KEPT: TimeDelta = TimeDelta::days(7);
+/// How long a revocation is kept beyond the last token that it means, for clocks that are behind.
+pub const REVOCATION_GRACE: TimeDelta = TimeDelta::hours(1);
+/// How long a generation can be resumed from.
+pub const FEED_KEPT: TimeDelta = TimeDelta::days(7);
+/// How many generations can be resumed from.
+pub const FEED_GENERATIONS_MAX: u64 = 100_000;
+/// How many rows one statement deletes, so that none takes long.
+const ROWS_MAX: i64 = 10_000;
+/// How many documents one generation names, so that a node's answer stays small.
+const DOCUMENTS_MAX: i64 = 1_000;
+
+/// Forgets tokens that expired some days ago.
+pub async fn expire_tokens(services: &Services) -> Result<u64, StoreError> {
+    let core = &services.core;
+    let before = core.now() - EXPIRED_TOKENS_KEPT;
+    let mut total = 0;
+    loop {
+        let mut connection = core.store.read().await?;
+        let deleted = store::tokens::delete_expired_of_all_tenants(&mut connection, before, ROWS_MAX).await?;
+        total += deleted;
+        if deleted < ROWS_MAX.unsigned_abs() {
+            return Ok(total);
+        }
+    }
+}
+
+/// Forgets kept answers that are a day old.
+pub async fn expire_idempotency(services: &Services) -> Result<u64, StoreError> {
+    let core = &services.core;
+    let mut connection = core.store.read().await?;
+    store::idempotency::delete_expired(&mut connection, core.now() - ANSWER_LIFE).await
+}
+
+/// Forgets sessions, challenges, rights to join and sign-in attempts whose time is over.
+pub async fn expire_sessions(services: &Services) -> Result<u64, StoreError> {
+    let now = services.core.now();
+    let mut connection = services.core.store.read().await?;
+    let sessions = store::sessions::delete_expired(&mut connection, now).await?;
+    let attempts = store::throttle::delete_expired(&mut connection, now).await?;
+    let join_tokens = store::nodes::delete_expired_join_tokens(&mut connection, now).await?;
+    Ok(sessions + attempts + join_tokens)
+}
+
+/// Forgets revocations that mean only expired tokens.
+pub async fn forget_revocations(services: &Services) -> Result<u64, StoreError> {
+    let mut total = 0;
+    loop {
+        let mut write = Write::begin_as(&services.core, Actor::Platform, "forget_revocations").await?;
+        let before = write.now - REVOCATION_GRACE;
+        let forgotten =
+            store::revocations::delete_expired_of_all_tenants(&mut write.tx, before, DOCUMENTS_MAX).await?;
+        for (instance, revocation) in &forgotten {
+            write.changed(DocumentKind::Revocation, *instance, &revocation.to_string());
+        }
+        write.commit().await?;
+        total += forgotten.len() as u64;
+        if (forgotten.len() as u64) < DOCUMENTS_MAX.unsigned_abs() {
+            return Ok(total);
+        }
+    }
+}
+
+/// Takes signing keys whose overlap is over from the nodes.
+pub async fn retire_signing_keys(services: &Services) -> Result<u64, StoreError> {
+    let mut total = 0;
+    loop {
+        let mut write = Write::begin_as(&services.core, Actor::Platform, "retire_signing_keys").await?;
+        let now = write.now;
+        let withdrawn =
+            store::signing_keys::withdraw_of_all_tenants(&mut write.tx, now, DOCUMENTS_MAX).await?;
+        for (instance, kid) in &withdrawn {
+            write.changed(DocumentKind::SigningKey, *instance, kid);
+        }
+        write.commit().await?;
+        total += withdrawn.len() as u64;
+        if (withdrawn.len() as u64) < DOCUMENTS_MAX.unsigned_abs() {
+            return Ok(total);
+        }
+    }
+}
+
+/// Deletes instances whose grace is over, with all that is theirs. Their labels stay taken.
+pub async fn delete_after_grace(services: &Services) -> Result<u64, StoreError> {
+    let mut total = 0;
+    loop {
+        let mut write = Write::begin_as(&services.core, Actor::Platform, "delete_after_grace").await?;
+        let before = write.now - DELETE_GRACE;
+        let over = store::instances::lock_deleted_of_all_tenants(&mut write.tx, before, 1).await?;
+        let Some(instance) = over.first() else { return Ok(total) };
+        store::tokens::delete_all(&mut write.tx, instance.id).await?;
+        store::instances::delete(&mut write.tx, instance.tenant, instance.id).await?;
+        write.changed(DocumentKind::Instance, instance.id, "");
+        let id = instance.id.to_string();
+        let audited = Audited {
+            action: "delete_instance_finally",
+            resource: "instance",
+            id: &id,
+            before: None,
+            after: None,
+        };
+        write.audit_in(instance, audited);
+        write.commit().await?;
+        total += 1;
+    }
+}
+
+/// Trims the feed and the urgent lane: nodes that are further behind take an export.
+pub async fn trim_feed(services: &Services) -> Result<u64, StoreError> {
+    let core = &services.core;
+    let before = core.now() - FEED_KEPT;
+    let mut connection = core.store.read().await?;
+    let generations = store::feed::trim(&mut connection, before, FEED_GENERATIONS_MAX).await?;
+    let entries = store::urgent::trim(&mut connection, before, FEED_GENERATIONS_MAX).await?;
+    Ok(generations + entries)
+}

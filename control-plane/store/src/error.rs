@@ -1,0 +1,101 @@
+//! What can go wrong below the rules, and what a broken constraint means.
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A constraint whose meaning is known was broken.
+    #[error("the database refused a row: {0:?}")]
+    Constraint(Constraint),
+    /// The database does not answer, or ended the connection: try again later.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A value that the database cannot hold: a null character, a number or time out of its range.
+    #[error("a value cannot be stored")]
+    Value(#[source] sqlx::Error),
+    /// A row that this release cannot understand, or a statement that failed: ours to mend.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be brought up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// What a broken constraint means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Constraint {
+    /// A member with this address exists.
+    EmailTaken,
+    /// A plan of this name and version exists.
+    PlanTaken,
+    /// The tenant has an instance of this name.
+    InstanceNameTaken,
+    /// The label was given to some instance before.
+    LabelTaken,
+    /// The instance has a topic of this name.
+    TopicTaken,
+    /// The instance has a credential of this user name.
+    UsernameTaken,
+    /// The instance has a signing key of this name.
+    KeyTaken,
+}
+
+/// Every constraint with a meaning, by its name in the schema.
+const CONSTRAINTS: &[(&str, Constraint)] = &[
+    ("member_email_key", Constraint::EmailTaken),
+    ("plan_name_version_key", Constraint::PlanTaken),
+    ("instance_tenant_id_name_key", Constraint::InstanceNameTaken),
+    ("instance_label_pkey", Constraint::LabelTaken),
+    ("topic_pkey", Constraint::TopicTaken),
+    ("credential_instance_id_username_key", Constraint::UsernameTaken),
+    ("signing_key_pkey", Constraint::KeyTaken),
+];
+
+impl StoreError {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// Whether this constraint was broken.
+    #[must_use]
+    pub fn breaks(&self, constraint: Constraint) -> bool {
+        matches!(self, Self::Constraint(broken) if *broken == constraint)
+    }
+}
+
+/// SQLSTATE classes that say *not now*: connection exceptions, insufficient resources, operator intervention.
+const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57"];
+/// What a value that cannot be held answers: null characters, texts that are no number, time or UUID, what is too large.
+const VALUE_CODES: &[&str] = &["22021", "22P05", "22P02", "22007", "22008", "22003"];
+/// A read-only server, as a standby is.
+const READ_ONLY: &str = "25006";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(database) = &error {
+            let known = database
+                .constraint()
+                .and_then(|name| CONSTRAINTS.iter().find(|(constraint, _)| *constraint == name));
+            if let Some((_, constraint)) = known {
+                return Self::Constraint(*constraint);
+            }
+            let code = database.code().unwrap_or_default();
+            if VALUE_CODES.contains(&&*code) {
+                return Self::Value(error);
+            }
+            let unavailable =
+                code == READ_ONLY || UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class));
+            return if unavailable { Self::Unavailable(error) } else { Self::Database(error) };
+        }
+        let unavailable = matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+        );
+        if unavailable { Self::Unavailable(error) } else { Self::Database(error) }
+    }
+}

@@ -1,0 +1,246 @@
+//! Who a client is, and of which instance. Nothing is asked of anybody outside the node.
+//!
+//! A name binds: the label behind the last `@` of the user name says which instance is meant, and a token of another
+//! one is refused there. Where nothing is named, a token proves its own instance, and a password is one of the
+//! listener's default instance.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use contract::feed::{Authentication, CredentialDocument, CredentialSecret, InstanceState};
+use contract::grant::Grants;
+use contract::ids::CredentialId;
+use contract::claims::ClaimsError;
+use contract::refusal::Refusal;
+use contract::time::UnixMillis;
+use replica::{InstanceRules, Replica};
+
+use crate::tokens::{Tokens, VerifiedToken, is_token};
+
+/// What a client says of itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) username: Option<&'a str>,
+    pub(crate) password: Option<&'a [u8]>,
+}
+
+/// What a client has proved itself with; it is looked at again whenever the configuration changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    /// A temporary token.
+    Token(Arc<VerifiedToken>),
+    /// A credential and the one of its secrets that was right.
+    Credential { document: Arc<CredentialDocument>, secret: Box<CredentialSecret> },
+}
+
+/// Whom a client is held to be: what decides whether a second connection of one client identifier is the same device.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Principal<'a> {
+    /// Whoever may use this client identifier.
+    ClientId(&'a str),
+    /// The subject of a token that any client identifier may use.
+    Subject(&'a str),
+    /// A credential that any client identifier may use.
+    Credential(CredentialId),
+}
+
+impl Proof {
+    pub(crate) fn principal(&self) -> Principal<'_> {
+        match self {
+            Self::Token(token) => match (&token.claims.client_id, &token.claims.subject) {
+                (Some(client_id), _) => Principal::ClientId(client_id),
+                (None, Some(subject)) => Principal::Subject(subject),
+                (None, None) => Principal::Subject(""),
+            },
+            Self::Credential { document, .. } => match &document.client_id {
+                Some(client_id) => Principal::ClientId(client_id),
+                None => Principal::Credential(document.id),
+            },
+        }
+    }
+
+    pub(crate) fn grants(&self) -> &Grants {
+        match self {
+            Self::Token(token) => &token.claims.grants,
+            Self::Credential { document, .. } => &document.grants,
+        }
+    }
+
+    /// The subject whose connections are counted together.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Token(token) => token.claims.subject.as_deref(),
+            Self::Credential { .. } => None,
+        }
+    }
+
+    /// When it ends by itself.
+    pub(crate) fn expires_at(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Token(token) => Some(UnixMillis::from_secs(token.claims.exp)),
+            Self::Credential { .. } => None,
+        }
+    }
+
+    /// Whether it is still good under the instance's rules as they are now, as far as they decide. A credential's own
+    /// document is the caller's to look at: it is not among the rules.
+    pub(crate) fn check(&self, rules: &InstanceRules) -> Result<(), Refusal> {
+        check_state(rules)?;
+        match self {
+            Self::Token(token) => {
+                accepts(rules, Authentication::Token)?;
+                if !token.is_signed_by(rules) {
+                    return Err(Refusal::TokenInvalid);
+                }
+                match rules.revocations.find(&token.claims, &token.kid) {
+                    Some(_) => Err(Refusal::TokenRevoked),
+                    None => Ok(()),
+                }
+            }
+            Self::Credential { .. } => accepts(rules, Authentication::Password),
+        }
+    }
+
+    /// Takes the credential's document as it is now; an error when it is no longer a proof.
+    pub(crate) fn renew(&mut self, now: Option<&Arc<CredentialDocument>>, client_id: &str) -> Result<(), Refusal> {
+        let Self::Credential { document, secret } = self else { return Ok(()) };
+        let now = now.filter(|now| now.id == document.id).ok_or(Refusal::CredentialsWrong)?;
+        if !now.secrets.contains(secret) {
+            return Err(Refusal::CredentialsWrong);
+        }
+        check_credential(now, client_id)?;
+        *document = Arc::clone(now);
+        Ok(())
+    }
+}
+
+/// The one who knows how clients prove themselves.
+pub(crate) struct Authenticator {
+    replica: Arc<Replica>,
+    tokens: Tokens,
+    /// Checked where there is no secret to check, so that an unknown user takes as long as a wrong password.
+    nobody: hmac::Key,
+}
+
+impl Authenticator {
+    pub(crate) fn new(replica: Arc<Replica>, tokens_remembered_max: usize) -> Self {
+        let nobody = hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]);
+        Self { replica, tokens: Tokens::new(tokens_remembered_max), nobody }
+    }
+
+    /// The instance's rules and what the client is held by, or why it is not let in. `may_connect` is asked as soon as
+    /// the instance is known and before anything costly is done.
+    pub(crate) fn authenticate(
+        &self,
+        claim: Claim<'_>,
+        default_instance: Option<&str>,
+        now: UnixMillis,
+        may_connect: impl Fn(&InstanceRules) -> Result<(), Refusal>,
+    ) -> Result<(Arc<InstanceRules>, Proof), Refusal> {
+        let (proof_bytes, username) = match (claim.password, claim.username) {
+            (Some(password), username) => (password, username),
+            (None, Some(username)) if is_token(username.as_bytes()) => (username.as_bytes(), None),
+            (None, _) => return Err(Refusal::CredentialsWrong),
+        };
+        let (user, label) = match username.and_then(|username| username.rsplit_once('@')) {
+            Some((user, label)) => (user, Some(label)),
+            None => (username.unwrap_or_default(), None),
+        };
+        if is_token(proof_bytes) {
+            let named = label.map(|label| self.by_label(label)).transpose()?;
+            return self.by_token(proof_bytes, named, claim.client_id, now, may_connect);
+        }
+        let rules = self.by_label(label.or(default_instance).ok_or(Refusal::InstanceUnknown)?)?;
+        check_state(&rules)?;
+        accepts(&rules, Authentication::Password)?;
+        may_connect(&rules)?;
+        let proof = self.by_password(&rules, user, proof_bytes, claim.client_id)?;
+        Ok((rules, proof))
+    }
+
+    fn by_label(&self, label: &str) -> Result<Arc<InstanceRules>, Refusal> {
+        let instance = self.replica.instance_by_label(label).ok_or(Refusal::InstanceUnknown)?;
+        self.replica.instance(instance).ok_or(Refusal::InstanceUnknown)
+    }
+
+    fn by_token(
+        &self,
+        token: &[u8],
+        named: Option<Arc<InstanceRules>>,
+        client_id: &str,
+        now: UnixMillis,
+        may_connect: impl Fn(&InstanceRules) -> Result<(), Refusal>,
+    ) -> Result<(Arc<InstanceRules>, Proof), Refusal> {
+        let (token, rules) = self.tokens.verify(token, |claims| {
+            let rules = match &named {
+                Some(named) if named.document.id == claims.instance => Arc::clone(named),
+                Some(_) => return Err(Refusal::TokenInvalid),
+                None => self.replica.instance(claims.instance).ok_or(Refusal::InstanceUnknown)?,
+            };
+            check_state(&rules)?;
+            accepts(&rules, Authentication::Token)?;
+            may_connect(&rules)?;
+            Ok(rules)
+        })?;
+        token.claims.check(now).map_err(|error| match error {
+            ClaimsError::NotYetValid => Refusal::TokenNotYetValid,
+            ClaimsError::Expired => Refusal::TokenExpired,
+            ClaimsError::Audience | ClaimsError::Principal | ClaimsError::Id => Refusal::TokenInvalid,
+        })?;
+        if token.claims.client_id.as_ref().is_some_and(|only| only != client_id) {
+            return Err(Refusal::ClientIdNotAllowed);
+        }
+        let proof = Proof::Token(token);
+        proof.check(&rules)?;
+        Ok((rules, proof))
+    }
+
+    fn by_password(
+        &self,
+        rules: &InstanceRules,
+        user: &str,
+        password: &[u8],
+        client_id: &str,
+    ) -> Result<Proof, Refusal> {
+        let document = self.replica.credential(rules.document.id, user).map_err(|error| {
+            tracing::error!(error = ?error, "a credential cannot be read");
+            Refusal::InternalError
+        })?;
+        let Some(document) = document else {
+            let _ = hmac::verify(&self.nobody, password, &[0; 32]);
+            return Err(Refusal::CredentialsWrong);
+        };
+        let is_right = |secret: &&CredentialSecret| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.verifier.salt.0);
+            hmac::verify(&key, password, &secret.verifier.hash.0).is_ok()
+        };
+        let secret = document.secrets.iter().find(is_right).ok_or(Refusal::CredentialsWrong)?;
+        check_credential(&document, client_id)?;
+        let secret = Box::new(secret.clone());
+        Ok(Proof::Credential { document, secret })
+    }
+}
+
+fn check_credential(document: &CredentialDocument, client_id: &str) -> Result<(), Refusal> {
+    if !document.enabled {
+        return Err(Refusal::CredentialDisabled);
+    }
+    match &document.client_id {
+        Some(only) if only != client_id => Err(Refusal::ClientIdNotAllowed),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_state(rules: &InstanceRules) -> Result<(), Refusal> {
+    match rules.document.state {
+        InstanceState::Running => Ok(()),
+        InstanceState::Suspended | InstanceState::Deleting | InstanceState::Unknown => {
+            Err(Refusal::InstanceSuspended)
+        }
+    }
+}
+
+fn accepts(rules: &InstanceRules, kind: Authentication) -> Result<(), Refusal> {
+    if rules.document.authentication.contains(&kind) { Ok(()) } else { Err(Refusal::AuthenticationKindRefused) }
+}

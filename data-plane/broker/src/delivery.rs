@@ -1,0 +1,139 @@
+//! An accepted message goes out: to the receivers on this worker at once, to each other worker once.
+
+use std::rc::Rc;
+
+use contract::qos::Qos;
+use engine::{Envelope, Envelopes};
+use mqtt::Publish;
+use router::{Target, WorkerId};
+use session::{Delivered, Message};
+
+use crate::client::Client;
+use crate::local_instance::{LocalInstance, Paces};
+use crate::metrics::DropReason;
+use crate::routes::Route;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Delivers a message here and hands it to the workers that have receivers too.
+    #[inline]
+    pub(crate) fn hand_over(
+        &self,
+        instance: &LocalInstance,
+        route: &Route,
+        publish: &Publish<'_>,
+        publisher: &str,
+    ) {
+        let here = route.on(self.id);
+        if !here.is_empty() {
+            self.deliver(instance, here, publish.topic, publish.payload, publish.qos);
+        } else if route.elsewhere == 0 {
+            instance.counts.matched_nobody();
+        }
+        if route.elsewhere != 0 {
+            self.cross(instance, route.elsewhere, publish, publisher);
+        }
+    }
+
+    /// Delivers a message to receivers on this worker. It is rendered once for each QoS.
+    #[inline]
+    fn deliver(&self, instance: &LocalInstance, targets: &[Target], topic: &str, payload: &[u8], qos: Qos) {
+        let mut rendering = self.rendering.borrow_mut();
+        let mut message = rendering.message(topic, payload, qos);
+        let clients = self.clients.borrow();
+        let paces = instance.paces();
+        for target in targets {
+            let key = target.client();
+            match clients.get(key.slot() as usize) {
+                Some(client) if client.key == key => {
+                    self.deliver_to(client, &mut message, target.qos(), qos, &paces);
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn deliver_to(
+        &self,
+        client: &Rc<Client>,
+        message: &mut Message<'_>,
+        granted: Qos,
+        qos: Qos,
+        paces: &Paces,
+    ) {
+        let (instance, now) = (&*client.instance, self.now());
+        // QoS 1 is owed: it goes into debt, and the client's output waits until that is paid.
+        if qos.min(granted) == Qos::AtMostOnce && !client.outbound.has_some(now, &paces.client_out) {
+            instance.counts.dropped(DropReason::ClientRate);
+            return;
+        }
+        let mut session = client.session.borrow_mut();
+        let Some(session) = session.as_mut() else { return };
+        let mut output = client.output.borrow_mut();
+        if output.capacity() == 0 {
+            *output = self.take_buffer();
+        }
+        match session.deliver(message, granted, &mut output) {
+            Delivered::Sent(bytes) | Delivered::Waiting(bytes) => {
+                instance.counts.went_out(bytes);
+                client.outbound.take(now, &paces.client_out, 1, bytes as usize);
+                instance.outbound.take(now, &paces.outbound, 1, bytes as usize);
+                drop(output);
+                self.note_output(client);
+            }
+            Delivered::Dropped(reason) => instance.counts.dropped(reason.into()),
+        }
+    }
+
+    /// Adds a message to this round's batch for each of the workers.
+    fn cross(&self, instance: &LocalInstance, workers: u64, publish: &Publish<'_>, publisher: &str) {
+        let &Publish { qos, retain, topic, payload, .. } = publish;
+        let envelope = Envelope { instance: instance.shared.id, qos, retain, topic, publisher, payload };
+        let mut batches = self.crossing.borrow_mut();
+        for (index, batch) in batches.iter_mut().enumerate() {
+            let Some(worker) = WorkerId::new(index).filter(|worker| workers & worker.bit() != 0) else { continue };
+            if self.node.crossing.is_overfull(self.id, worker, batch.as_bytes().len()) {
+                instance.counts.dropped(DropReason::CrossingFull);
+            } else if batch.append(&envelope).is_err() {
+                instance.counts.dropped(DropReason::TooLong);
+            }
+        }
+    }
+
+    /// Whether there is room on the way to the other workers of an instance for what one read may bring.
+    #[inline]
+    pub(crate) fn has_room(&self, instance: &LocalInstance) -> bool {
+        let workers = instance.shared.workers();
+        if workers.len() == 1 {
+            return true;
+        }
+        let batches = self.crossing.borrow();
+        workers.iter().filter(|&&worker| worker != self.id).all(|&worker| {
+            self.node.crossing.has_room(self.id, worker, batches[worker.index()].as_bytes().len())
+        })
+    }
+
+    /// Delivers what has come from other workers.
+    pub(crate) fn deliver_crossed(&self) {
+        self.node.crossing.drain(self.id, |batch| {
+            let Ok(envelopes) = Envelopes::read(batch) else {
+                tracing::error!("a batch of another worker has an unknown form");
+                return;
+            };
+            for envelope in envelopes {
+                match envelope {
+                    Ok(envelope) => self.deliver_envelope(&envelope),
+                    Err(error) => tracing::error!(error = ?error, "a message of another worker cannot be read"),
+                }
+            }
+        });
+    }
+
+    fn deliver_envelope(&self, envelope: &Envelope<'_>) {
+        let instance = self.instances.borrow().get(&envelope.instance).cloned();
+        let Some(instance) = instance else { return };
+        let route = self.route(&instance, envelope.topic);
+        self.deliver(&instance, route.on(self.id), envelope.topic, envelope.payload, envelope.qos);
+    }
+}

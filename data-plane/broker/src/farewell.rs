@@ -1,0 +1,82 @@
+//! How a connection is closed so that its reason arrives: the last bytes are written, our side is closed, and what the
+//! peer still sends is read and thrown away for a moment. Closed at once, unread bytes would make a reset of it, which
+//! takes back what the peer had not read yet.
+
+use std::time::Duration;
+
+use contract::refusal::Refusal;
+use mqtt::ConnectReturnCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Bytes thrown away at a time.
+const SCRAP_BYTES: usize = 512;
+
+/// Writes `last`, closes our side and reads on until the peer has closed its own, for at most `time_max`.
+pub(crate) async fn farewell(mut stream: TcpStream, last: Vec<u8>, time_max: Duration) {
+    let close = async {
+        stream.write_all(&last).await?;
+        drop(last);
+        stream.shutdown().await?;
+        let mut scrap = [0; SCRAP_BYTES];
+        while stream.read(&mut scrap).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // Whoever goes first, or breaks, ends it.
+    let _ = tokio::time::timeout(time_max, close).await;
+}
+
+/// How CONNECT is answered in 3.1.1 when it is refused (table 3.1); `None`: not at all [MQTT-3.1.4-1].
+pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectReturnCode> {
+    match refusal {
+        Refusal::MalformedPacket
+        | Refusal::ProtocolError
+        | Refusal::ConnectTimeout
+        | Refusal::TooManyHandshakes
+        | Refusal::PacketBytesMax => None,
+        Refusal::UnsupportedVersion => Some(ConnectReturnCode::UnacceptableProtocolVersion),
+        Refusal::ClientIdInvalid | Refusal::ClientIdInUse | Refusal::ClientIdNotAllowed => {
+            Some(ConnectReturnCode::IdentifierRejected)
+        }
+        Refusal::ConnectionsMax
+        | Refusal::ConnectsPerSec
+        | Refusal::ConnectionsPerSubjectMax
+        | Refusal::NodeStopping
+        | Refusal::InternalError => Some(ConnectReturnCode::ServerUnavailable),
+        Refusal::CredentialsWrong | Refusal::TokenInvalid => Some(ConnectReturnCode::BadUserNameOrPassword),
+        Refusal::InstanceUnknown
+        | Refusal::InstanceSuspended
+        | Refusal::AuthenticationKindRefused
+        | Refusal::CredentialDisabled
+        | Refusal::TokenNotYetValid
+        | Refusal::TokenExpired
+        | Refusal::TokenRevoked
+        | Refusal::SessionNotSupported
+        | Refusal::WillNotSupported
+        | Refusal::WillNotAuthorized
+        | Refusal::NotAuthorized
+        | Refusal::TopicNotProvisioned
+        | Refusal::QosNotSupported
+        | Refusal::RetainNotSupported
+        | Refusal::PayloadBytesMax
+        | Refusal::TopicLevelsMax
+        | Refusal::TopicBytesMax
+        | Refusal::FiltersPerPacketMax
+        | Refusal::ClientSubscriptionsMax
+        | Refusal::SubscriptionsMax
+        | Refusal::ClientSubscribesPerSec
+        | Refusal::InFlightMessagesMax
+        | Refusal::KeepAliveTimeout
+        | Refusal::TakenOver
+        | Refusal::RightsWithdrawn => Some(ConnectReturnCode::NotAuthorized),
+    }
+}
+
+/// The answer to a CONNECT of 3.1.1 that is refused; empty when there is none.
+pub(crate) fn refused_connack(refusal: Refusal) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(code) = connect_return_code(refusal) {
+        mqtt::connack(&mut bytes, false, code);
+    }
+    bytes
+}

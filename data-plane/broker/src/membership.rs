@@ -1,0 +1,227 @@
+//! How a connection becomes a client of its worker, and how it ceases to be one. Both happen at one place for one
+//! client identifier, so there is never more than one live connection of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
+
+use contract::qos::Qos;
+use contract::refusal::Refusal;
+use mqtt::{ConnectReturnCode, Publish};
+use replica::InstanceRules;
+use router::ClientKey;
+use session::{Bounds, Ended, Session, Settings, Will};
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use crate::client::{Beginning, Client, Ending};
+use crate::command::{Collected, Command, Newcomer};
+use crate::farewell::{farewell, refused_connack};
+use crate::instances::{Instance, Seat};
+use crate::local_instance::LocalInstance;
+use crate::policy::Verdict;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Obeys one command.
+    pub(crate) fn execute(&self, command: Command) {
+        let obeyed = catch_unwind(AssertUnwindSafe(|| match command {
+            Command::Admit(newcomer) => self.admit(*newcomer),
+            // Whoever asked may have gone; it is done all the same.
+            Command::Recheck(recheck, answer) => drop(answer.send(self.recheck(&recheck))),
+            Command::ListCredentials(asked, answer) => drop(answer.send(self.list_credentials(&asked))),
+            Command::Collect(answer) => drop(answer.send(self.collect())),
+        }));
+        if obeyed.is_err() {
+            self.panics.set(self.panics.get() + 1);
+        }
+    }
+
+    fn admit(&self, newcomer: Newcomer) {
+        let examined = self.examine(&newcomer);
+        // A socket that cannot be used is one that the peer has given up.
+        let Ok(stream) = TcpStream::from_std(newcomer.stream) else { return };
+        let Newcomer { rest, client_id, keep_alive_secs, will, proof, .. } = newcomer;
+        let (instance, seat) = match examined {
+            Ok(examined) => examined,
+            Err(refusal) => {
+                self.node.refused.add(refusal);
+                self.linger(stream, refused_connack(refusal));
+                return;
+            }
+        };
+        let bounds = Bounds::from(&instance.rules().document.limits);
+        let session = Session::new(self.millis(), Settings { keep_alive_secs, will, bounds });
+        let mut clients = self.clients.borrow_mut();
+        let slot = clients.vacant_entry();
+        self.generation.set(self.generation.get().wrapping_add(1));
+        let key = ClientKey::new(u32::try_from(slot.key()).unwrap_or(u32::MAX), self.generation.get());
+        let client_id: Rc<str> = client_id.into();
+        instance.clients.borrow_mut().insert(Rc::clone(&client_id), key);
+        let beginning = Beginning { key, client_id, instance, proof, session, stream, received: rest, seat };
+        let client = Rc::new(Client::new(self.now(), beginning));
+        slot.insert(Rc::clone(&client));
+        drop(clients);
+        mqtt::connack(&mut client.output.borrow_mut(), false, ConnectReturnCode::Accepted);
+        self.note_output(&client);
+        self.schedule_deadline(&client);
+        if let Some(this) = self.this.upgrade() {
+            spawn_local(this.serve(client));
+        }
+    }
+
+    /// Whether a connection may become a client, by what is known now: the configuration may be newer than the one
+    /// that the front saw.
+    fn examine(&self, newcomer: &Newcomer) -> Result<(Rc<LocalInstance>, Seat), Refusal> {
+        if self.is_stopping.get() {
+            return Err(Refusal::NodeStopping);
+        }
+        let rules = self.node.replica.instance(newcomer.instance.id).ok_or(Refusal::InstanceUnknown)?;
+        let instance = self.local_instance(&newcomer.instance, rules);
+        let rules = instance.rules();
+        newcomer.proof.check(&rules)?;
+        let key = instance.clients.borrow().get(&*newcomer.client_id).copied();
+        if let Some(holder) = key.and_then(|key| self.client(key)) {
+            let same = holder.proof.borrow().principal() == newcomer.proof.principal();
+            if !same {
+                return Err(Refusal::ClientIdInUse);
+            }
+            // Ended before its successor begins [MQTT-3.1.4-2], so that it takes no second seat.
+            self.close(&holder, Ending::Refused(Refusal::TakenOver));
+            self.finish(&holder);
+        }
+        let limits = &rules.document.limits;
+        let seat = newcomer.instance.take_seat(limits, newcomer.proof.subject(), self.now())?;
+        Ok((instance, seat))
+    }
+
+    /// An instance on this worker, with the rules given.
+    fn local_instance(&self, shared: &Arc<Instance>, rules: Arc<InstanceRules>) -> Rc<LocalInstance> {
+        let mut instances = self.instances.borrow_mut();
+        if let Some(instance) = instances.get(&shared.id)
+            && Arc::ptr_eq(&instance.shared, shared)
+        {
+            if !Arc::ptr_eq(&instance.rules(), &rules) {
+                instance.adopt(rules);
+            }
+            return Rc::clone(instance);
+        }
+        let instance = Rc::new(LocalInstance::new(Arc::clone(shared), rules, self.now()));
+        if let Some(before) = instances.insert(shared.id, Rc::clone(&instance)) {
+            self.forgotten.borrow_mut().add(&before.counts.read());
+        }
+        instance
+    }
+
+    /// Ends a client: its subscriptions and its place go first, then its will is published, then it is sent what is
+    /// left for it. Does nothing to one that has been ended.
+    pub(crate) fn finish(&self, client: &Rc<Client>) {
+        let Some(session) = client.session.borrow_mut().take() else { return };
+        let ending = client.ending.get().unwrap_or(Ending::Gone);
+        let instance = &client.instance;
+        {
+            let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+            for (filter, _) in session.subscriptions() {
+                routes.remove(filter, self.id, client.key);
+            }
+        }
+        {
+            let mut clients = instance.clients.borrow_mut();
+            if clients.get(&client.client_id) == Some(&client.key) {
+                clients.remove(&client.client_id);
+            }
+            if clients.is_empty() {
+                instance.unused_since.set(self.now());
+            }
+        }
+        self.clients.borrow_mut().try_remove(client.key.slot() as usize);
+        drop(client.seat.borrow_mut().take());
+        let ended = if self.is_stopping.get() { Ended::NodeStopping } else { Ended::Closed };
+        if let Some(will) = session.end(ended) {
+            self.publish_will(client, ending, &will);
+        }
+        self.part(client, ending);
+    }
+
+    /// Publishes a will, if its client may still publish it.
+    fn publish_will(&self, client: &Client, ending: Ending, will: &Will) {
+        let instance = &client.instance;
+        let rules = instance.rules();
+        let proof = client.proof.borrow();
+        let allowed = match ending {
+            Ending::Refused(
+                refusal @ (Refusal::CredentialsWrong | Refusal::CredentialDisabled | Refusal::InstanceUnknown),
+            ) => Err(refusal),
+            Ending::Refused(_) | Ending::Disconnected | Ending::Gone => proof.check(&rules),
+        };
+        let verdict = || Verdict::of(&rules, proof.grants(), will.topic.as_str());
+        if allowed.and_then(|()| verdict().check(will.qos, false, &will.payload)).is_err() {
+            instance.counts.refused.add(Refusal::WillNotAuthorized);
+            return;
+        }
+        let route = self.route(instance, will.topic.as_str());
+        let publish = Publish {
+            dup: false,
+            qos: will.qos.min(Qos::AtLeastOnce),
+            retain: false,
+            topic: will.topic.as_str(),
+            packet_id: None,
+            payload: &will.payload,
+        };
+        instance.counts.came_in(publish.topic.len() + publish.payload.len());
+        self.hand_over(instance, &route, &publish, &client.client_id);
+    }
+
+    /// Lets go of the connection. Whoever left by itself is not waited for.
+    fn part(&self, client: &Client, ending: Ending) {
+        let stream = client.stream.borrow_mut().take();
+        let output = client.output.take();
+        self.return_buffer(client.received.take());
+        client.wake();
+        let Some(stream) = stream else { return };
+        match ending {
+            Ending::Gone => {}
+            Ending::Disconnected => drop(stream.try_write(&output)),
+            Ending::Refused(_) => self.linger(stream, output),
+        }
+    }
+
+    /// Closes a connection in peace, beside the others.
+    fn linger(&self, stream: TcpStream, last: Vec<u8>) {
+        if self.lingering.get() >= self.node.config.worker.lingering_max {
+            let _ = stream.try_write(&last);
+            return;
+        }
+        let (lingering, lingered) = (Rc::clone(&self.lingering), Rc::clone(&self.lingered));
+        let time_max = self.node.config.front.linger_time_max();
+        lingering.set(lingering.get() + 1);
+        spawn_local(async move {
+            farewell(stream, last, time_max).await;
+            lingering.set(lingering.get() - 1);
+            lingered.notify_one();
+        });
+    }
+
+    /// Sends every client away, withholding their wills, and waits until the last has gone.
+    pub(crate) async fn stop(&self) {
+        self.is_stopping.set(true);
+        self.open_round();
+        let clients: Vec<_> = self.clients.borrow().iter().map(|(_, client)| Rc::clone(client)).collect();
+        for client in clients {
+            self.close(&client, Ending::Refused(Refusal::NodeStopping));
+        }
+        self.end_round();
+        while self.lingering.get() > 0 {
+            self.lingered.notified().await;
+        }
+    }
+
+    fn collect(&self) -> Collected {
+        let instances = self.instances.borrow();
+        Collected {
+            instances: instances.values().map(|it| (it.shared.id, it.counts.read())).collect(),
+            forgotten: self.forgotten.borrow().clone(),
+            panics: self.panics.get(),
+        }
+    }
+}

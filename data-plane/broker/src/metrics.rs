@@ -1,0 +1,224 @@
+//! What is counted. A worker counts in plain cells, the front in atomics it touches once a connection; nobody adds
+//! them up until somebody asks.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use contract::ids::InstanceId;
+use contract::refusal::Refusal;
+
+/// Reasons in the table of refusals.
+const REFUSALS: usize = Refusal::ALL.len();
+
+/// Why an accepted message did not reach a client that wants it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum DropReason {
+    /// `outbox_messages_max`: too many messages wait for acknowledgements.
+    OutboxMessages,
+    /// `outbox_bytes_max`: the client does not read what it is sent.
+    OutboxBytes,
+    /// No PUBLISH packet can hold it.
+    TooLong,
+    /// `client_messages_out_per_sec` or `client_bytes_out_per_sec`; only of QoS 0.
+    ClientRate,
+    /// The way to another worker is full of what cannot be held back; only of wills.
+    CrossingFull,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: &[Self] =
+        &[Self::OutboxMessages, Self::OutboxBytes, Self::TooLong, Self::ClientRate, Self::CrossingFull];
+
+    /// The name in counters and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OutboxMessages => "outbox_messages_max",
+            Self::OutboxBytes => "outbox_bytes_max",
+            Self::TooLong => "message_too_long",
+            Self::ClientRate => "client_rate",
+            Self::CrossingFull => "crossing_full",
+        }
+    }
+}
+
+impl From<session::DropReason> for DropReason {
+    fn from(reason: session::DropReason) -> Self {
+        match reason {
+            session::DropReason::OutboxMessages => Self::OutboxMessages,
+            session::DropReason::OutboxBytes => Self::OutboxBytes,
+            session::DropReason::TooLong => Self::TooLong,
+        }
+    }
+}
+
+/// Counts by reason of refusal, in plain cells.
+#[derive(Debug)]
+pub(crate) struct RefusalCells([Cell<u64>; REFUSALS]);
+
+impl Default for RefusalCells {
+    fn default() -> Self {
+        Self([const { Cell::new(0) }; REFUSALS])
+    }
+}
+
+impl RefusalCells {
+    pub(crate) fn add(&self, refusal: Refusal) {
+        let cell = &self.0[refusal as usize];
+        cell.set(cell.get() + 1);
+    }
+}
+
+/// Counts by reason of refusal, of threads that share them.
+#[derive(Debug)]
+pub(crate) struct RefusalAtomics([AtomicU64; REFUSALS]);
+
+impl Default for RefusalAtomics {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; REFUSALS])
+    }
+}
+
+impl RefusalAtomics {
+    pub(crate) fn add(&self, refusal: Refusal) {
+        self.0[refusal as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> BTreeMap<Refusal, u64> {
+        nonzero(Refusal::ALL.iter().map(|&refusal| (refusal, self.0[refusal as usize].load(Ordering::Relaxed))))
+    }
+}
+
+/// What one worker counts of one instance.
+#[derive(Debug, Default)]
+pub(crate) struct Cells {
+    pub(crate) messages_in: Cell<u64>,
+    pub(crate) bytes_in: Cell<u64>,
+    pub(crate) messages_out: Cell<u64>,
+    pub(crate) bytes_out: Cell<u64>,
+    pub(crate) messages_unmatched: Cell<u64>,
+    pub(crate) refused: RefusalCells,
+    dropped: [Cell<u64>; DropReason::ALL.len()],
+}
+
+impl Cells {
+    #[inline]
+    pub(crate) fn came_in(&self, bytes: usize) {
+        self.messages_in.set(self.messages_in.get() + 1);
+        self.bytes_in.set(self.bytes_in.get() + bytes as u64);
+    }
+
+    #[inline]
+    pub(crate) fn went_out(&self, bytes: u32) {
+        self.messages_out.set(self.messages_out.get() + 1);
+        self.bytes_out.set(self.bytes_out.get() + u64::from(bytes));
+    }
+
+    pub(crate) fn matched_nobody(&self) {
+        self.messages_unmatched.set(self.messages_unmatched.get() + 1);
+    }
+
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        let cell = &self.dropped[reason as usize];
+        cell.set(cell.get() + 1);
+    }
+
+    pub(crate) fn read(&self) -> Counts {
+        let refused = Refusal::ALL.iter().map(|&refusal| (refusal, self.refused.0[refusal as usize].get()));
+        let dropped = DropReason::ALL.iter().map(|&reason| (reason, self.dropped[reason as usize].get()));
+        Counts {
+            messages_in: self.messages_in.get(),
+            bytes_in: self.bytes_in.get(),
+            messages_out: self.messages_out.get(),
+            bytes_out: self.bytes_out.get(),
+            messages_unmatched: self.messages_unmatched.get(),
+            refused: nonzero(refused),
+            dropped: nonzero(dropped),
+        }
+    }
+}
+
+fn nonzero<K: Ord>(counts: impl Iterator<Item = (K, u64)>) -> BTreeMap<K, u64> {
+    counts.filter(|&(_, count)| count > 0).collect()
+}
+
+/// What has been counted of one instance, or of all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Messages accepted from clients.
+    pub messages_in: u64,
+    /// Bytes of their packets.
+    pub bytes_in: u64,
+    /// Messages for clients, one for each receiver.
+    pub messages_out: u64,
+    /// Bytes of their packets.
+    pub bytes_out: u64,
+    /// Messages accepted that nobody wanted, on the worker that looked.
+    pub messages_unmatched: u64,
+    /// What clients were refused, and why they were sent away.
+    pub refused: BTreeMap<Refusal, u64>,
+    /// Deliveries that did not take place.
+    pub dropped: BTreeMap<DropReason, u64>,
+}
+
+impl Counts {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.messages_in += other.messages_in;
+        self.bytes_in += other.bytes_in;
+        self.messages_out += other.messages_out;
+        self.bytes_out += other.bytes_out;
+        self.messages_unmatched += other.messages_unmatched;
+        for (&refusal, count) in &other.refused {
+            *self.refused.entry(refusal).or_default() += count;
+        }
+        for (&reason, count) in &other.dropped {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+    }
+}
+
+/// What a node has counted since it was started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Metrics {
+    /// Clients connected now, by instance.
+    pub connections: BTreeMap<InstanceId, u64>,
+    /// By instance, as long as it has clients here.
+    pub instances: BTreeMap<InstanceId, Counts>,
+    /// Of all instances, those forgotten and the connections that never became clients included.
+    pub total: Counts,
+    /// Failures of the program that cost one client its connection.
+    pub panics: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_name_only_what_happened_and_add_up() {
+        let cells = Cells::default();
+        cells.came_in(10);
+        cells.went_out(12);
+        cells.went_out(12);
+        cells.refused.add(Refusal::NotAuthorized);
+        cells.dropped(DropReason::ClientRate);
+        let mut counts = cells.read();
+        assert_eq!((counts.messages_in, counts.bytes_in), (1, 10));
+        assert_eq!((counts.messages_out, counts.bytes_out), (2, 24));
+        assert_eq!(counts.refused, BTreeMap::from([(Refusal::NotAuthorized, 1)]));
+        counts.add(&cells.read());
+        assert_eq!(counts.dropped, BTreeMap::from([(DropReason::ClientRate, 2)]));
+        assert_eq!(counts.messages_out, 4);
+    }
+
+    #[test]
+    fn reasons_are_usable_as_indexes() {
+        for (at, &reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, at, "{}", reason.name());
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the threads of one node share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use replica::Replica;
+use router::WorkerId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::authenticate::Authenticator;
+use crate::clock::Clock;
+use crate::command::Command;
+use crate::config::Config;
+use crate::crossing::Crossing;
+use crate::instances::Instances;
+use crate::metrics::RefusalAtomics;
+
+/// Everything that more than one thread of the node sees.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) instances: Instances,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) crossing: Crossing,
+    /// Each worker's command queue.
+    pub(crate) commands: Box<[mpsc::Sender<Command>]>,
+    /// How often live connections have been told to look at the configuration again: who authenticated meanwhile
+    /// may have seen the one before.
+    pub(crate) rechecks: AtomicU64,
+    /// What was refused before there was a client.
+    pub(crate) refused: RefusalAtomics,
+    /// Cancelled when the node is to stop, or when a thread of it has failed.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Node {
+    /// The node and the receiving end of each worker's command queue.
+    pub(crate) fn new(config: Config, replica: Arc<Replica>) -> (Arc<Self>, Vec<mpsc::Receiver<Command>>) {
+        let workers = config.worker_count();
+        let (commands, receivers): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| mpsc::channel(config.worker.commands_max)).unzip();
+        let node = Self {
+            clock: Clock::start(),
+            instances: Instances::new(workers, config.connections_per_worker_max),
+            authenticator: Authenticator::new(Arc::clone(&replica), config.front.tokens_remembered_max),
+            crossing: Crossing::new(workers, config.worker.crossing_bytes_max),
+            commands: commands.into(),
+            rechecks: AtomicU64::new(0),
+            refused: RefusalAtomics::default(),
+            stop: CancellationToken::new(),
+            replica,
+            config,
+        };
+        (Arc::new(node), receivers)
+    }
+
+    /// The command queue of a worker.
+    pub(crate) fn commands_of(&self, worker: WorkerId) -> &mpsc::Sender<Command> {
+        &self.commands[worker.index()]
+    }
+}

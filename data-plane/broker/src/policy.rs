@@ -1,0 +1,147 @@
+//! May this be published, may this be subscribed to? The one place that decides, asked when a client connects with a
+//! will, publishes to a topic it has not published to lately, subscribes, and when its will is due.
+//!
+//! What is not granted is denied. Topics that begin with `$` are the platform's own: none is offered yet, so no grant
+//! opens one.
+
+use contract::feed::TopicMode;
+use contract::grant::{Grants, PublishRights};
+use contract::qos::Qos;
+use contract::refusal::Refusal;
+use contract::topic::{self, TopicFilter};
+use replica::InstanceRules;
+
+/// Everything there is to know about publishing to one topic: to be kept beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Verdict {
+    /// Nothing may be published, for this reason.
+    refusal: Option<Refusal>,
+    rights: PublishRights,
+    payload_bytes_max: u64,
+}
+
+impl Verdict {
+    /// What `grants` and the rules of the instance say about `topic`.
+    pub(crate) fn of(rules: &InstanceRules, grants: &Grants, topic: &str) -> Self {
+        let rights = grants.publish_rights(topic);
+        let rule = rules.topics.get(topic::first_level(topic));
+        let limits = &rules.document.limits;
+        let provisioned = rule.is_some() || rules.document.topic_mode == TopicMode::Open;
+        let refusal = if topic.len() as u64 > limits.topic_bytes_max {
+            Some(Refusal::TopicBytesMax)
+        } else if topic::levels(topic) as u64 > limits.topic_levels_max {
+            Some(Refusal::TopicLevelsMax)
+        } else if topic.starts_with('$') || !rights.any() {
+            Some(Refusal::NotAuthorized)
+        } else {
+            (!provisioned).then_some(Refusal::TopicNotProvisioned)
+        };
+        let payload_bytes_max = rule.and_then(|rule| rule.payload_bytes_max).unwrap_or(u64::MAX);
+        Self { refusal, rights, payload_bytes_max }
+    }
+
+    /// Whether one message may be published.
+    #[inline]
+    pub(crate) fn check(&self, qos: Qos, retain: bool, payload: &[u8]) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        if !self.rights.allow(qos, retain) {
+            return Err(Refusal::NotAuthorized);
+        }
+        if payload.len() as u64 > self.payload_bytes_max {
+            return Err(Refusal::PayloadBytesMax);
+        }
+        Ok(())
+    }
+}
+
+/// The QoS to which a subscription is granted. A filter whose first level is a wildcard needs no provisioned topic: it
+/// hears only what may be published.
+pub(crate) fn subscribe_qos(
+    rules: &InstanceRules,
+    grants: &Grants,
+    filter: &TopicFilter,
+    asked: Qos,
+) -> Result<Qos, Refusal> {
+    let text = filter.as_str();
+    if text.starts_with('$') {
+        return Err(Refusal::NotAuthorized);
+    }
+    let granted = grants.subscribe_qos(filter, asked).ok_or(Refusal::NotAuthorized)?;
+    let first = topic::first_level(text);
+    let provisioned = rules.document.topic_mode == TopicMode::Open
+        || matches!(first, "+" | "#")
+        || rules.topics.contains_key(first);
+    if provisioned { Ok(granted) } else { Err(Refusal::TopicNotProvisioned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::limits::InstanceLimits;
+    use replica::TopicRule;
+
+    use super::*;
+    use crate::testing;
+
+    fn rules(topic_mode: TopicMode) -> InstanceRules {
+        let mut rules = testing::rules(1);
+        rules.document.topic_mode = topic_mode;
+        rules.document.limits =
+            InstanceLimits { topic_bytes_max: 16, topic_levels_max: 3, ..InstanceLimits::default() };
+        let topics = [("up", None), ("small", Some(2))];
+        let topics = topics.map(|(name, payload_bytes_max)| (name.into(), TopicRule { payload_bytes_max }));
+        rules.topics = std::sync::Arc::new(topics.into_iter().collect());
+        rules
+    }
+
+    fn grants(json: &str) -> Grants {
+        serde_json::from_str(json).expect("grants")
+    }
+
+    #[test]
+    fn publishing() {
+        let all = grants(r##"[{"actions":["publish"],"topic_filter":"#","qos_max":1},
+                              {"actions":["publish"],"topic_filter":"$SYS/#"}]"##);
+        let up = grants(r#"[{"actions":["publish"],"topic_filter":"up/#","qos_max":0}]"#);
+        let provisioned = rules(TopicMode::Provisioned);
+        let open = rules(TopicMode::Open);
+        for (rules, grants, topic, qos, expected) in [
+            (&provisioned, &all, "up/x", Qos::AtLeastOnce, Ok(())),
+            (&provisioned, &all, "up", Qos::AtLeastOnce, Ok(())),
+            (&provisioned, &all, "upper", Qos::AtMostOnce, Err(Refusal::TopicNotProvisioned)),
+            (&open, &all, "upper", Qos::AtMostOnce, Ok(())),
+            (&provisioned, &all, "up/x", Qos::ExactlyOnce, Err(Refusal::NotAuthorized)),
+            (&provisioned, &up, "up/x", Qos::AtLeastOnce, Err(Refusal::NotAuthorized)),
+            (&provisioned, &up, "small/x", Qos::AtMostOnce, Err(Refusal::NotAuthorized)),
+            (&open, &all, "$SYS/x", Qos::AtMostOnce, Err(Refusal::NotAuthorized)),
+            (&provisioned, &all, "up/x/y/z", Qos::AtMostOnce, Err(Refusal::TopicLevelsMax)),
+            (&provisioned, &all, "up/0123456789abcd", Qos::AtMostOnce, Err(Refusal::TopicBytesMax)),
+            (&provisioned, &all, "small", Qos::AtMostOnce, Err(Refusal::PayloadBytesMax)),
+            (&provisioned, &Grants::default(), "up/x", Qos::AtMostOnce, Err(Refusal::NotAuthorized)),
+        ] {
+            let verdict = Verdict::of(rules, grants, topic);
+            assert_eq!(verdict.check(qos, false, b"123"), expected, "{topic} {qos:?}");
+            assert!(verdict.check(qos, true, b"").is_err(), "{topic} retained");
+        }
+    }
+
+    #[test]
+    fn subscribing() {
+        let grants = grants(r##"[{"actions":["subscribe"],"topic_filter":"#","qos_max":1}]"##);
+        for (mode, filter, expected) in [
+            (TopicMode::Provisioned, "up/#", Ok(Qos::AtLeastOnce)),
+            (TopicMode::Provisioned, "+/x", Ok(Qos::AtLeastOnce)),
+            (TopicMode::Provisioned, "#", Ok(Qos::AtLeastOnce)),
+            (TopicMode::Provisioned, "down/#", Err(Refusal::TopicNotProvisioned)),
+            (TopicMode::Open, "down/#", Ok(Qos::AtLeastOnce)),
+            (TopicMode::Open, "$SYS/#", Err(Refusal::NotAuthorized)),
+            (TopicMode::Open, "$share/group/up/#", Err(Refusal::NotAuthorized)),
+        ] {
+            let filter = filter.parse().expect("a filter");
+            assert_eq!(subscribe_qos(&rules(mode), &grants, &filter, Qos::ExactlyOnce), expected, "{filter}");
+            let nothing = subscribe_qos(&rules(mode), &Grants::default(), &filter, Qos::AtMostOnce);
+            assert_eq!(nothing, Err(Refusal::NotAuthorized), "{filter}");
+        }
+    }
+}

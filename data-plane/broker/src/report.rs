@@ -1,0 +1,126 @@
+//! What the node says to the controller: how far it is, how many clients it has, and what its urgent entries closed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use contract::feed::FORMAT_VERSION;
+use contract::node::{NodeReport, REPORT_PERIOD_SECS};
+use replica::Replica;
+use tokio::sync::Notify;
+
+use crate::config_sync::{Connections, LaneHealth};
+use crate::node_client::NodeClient;
+
+/// The most urgent entries whose counts are kept for a report; beyond it the oldest go, their effect does not.
+const CLOSED_ENTRIES_MAX: usize = 10_000;
+
+/// How many connections each urgent entry closed, until a report with it has arrived.
+#[derive(Default)]
+pub(crate) struct Closings {
+    counts: Mutex<BTreeMap<u64, u64>>,
+    /// A report is due now.
+    due: Notify,
+}
+
+impl Closings {
+    /// Keeps the counts and makes a report due at once.
+    pub(crate) fn add(&self, counts: impl IntoIterator<Item = (u64, u64)>) {
+        let mut held = self.lock();
+        for (sequence, closed) in counts {
+            *held.entry(sequence).or_default() += closed;
+        }
+        while held.len() > CLOSED_ENTRIES_MAX {
+            held.pop_first();
+        }
+        drop(held);
+        self.due.notify_one();
+    }
+
+    /// Forgets everything: the sequences of another history mean other entries.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn counts(&self) -> BTreeMap<u64, u64> {
+        self.lock().clone()
+    }
+
+    /// Takes away what has arrived; what was counted since stays.
+    fn settle(&self, arrived: &BTreeMap<u64, u64>) {
+        let mut held = self.lock();
+        for (sequence, closed) in arrived {
+            if held.get(sequence) == Some(closed) {
+                held.remove(sequence);
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports every [`REPORT_PERIOD_SECS`], and at once when [`Closings`] says so. Never returns; may be dropped at any
+/// await.
+pub(crate) async fn run<C: Connections>(
+    client: &NodeClient,
+    replica: &Replica,
+    connections: &Arc<C>,
+    closings: &Closings,
+    health: &LaneHealth,
+) {
+    loop {
+        let report = compose(replica, connections.as_ref(), closings).await;
+        match client.report(&report).await {
+            Ok(()) => {
+                closings.settle(&report.closed);
+                health.answered();
+            }
+            Err(error) => health.complain(error.name(), &error),
+        }
+        let period = tokio::time::sleep(Duration::from_secs(REPORT_PERIOD_SECS));
+        tokio::select! {
+            () = period => {}
+            () = closings.due.notified(), if health.is_well() => {}
+        }
+    }
+}
+
+async fn compose<C: Connections>(replica: &Replica, connections: &C, closings: &Closings) -> NodeReport {
+    let connections = connections.count().await;
+    let position = replica.position();
+    NodeReport {
+        format_version: FORMAT_VERSION,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: position.generation,
+        urgent_timeline: position.urgent_timeline,
+        urgent_sequence: position.urgent_sequence,
+        closed: closings.counts(),
+        connections,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_kept_until_a_report_with_it_has_arrived() {
+        let closings = Closings::default();
+        closings.add([(7, 2), (8, 0)]);
+        let reported = closings.counts();
+        closings.add([(8, 1), (9, 4)]); // while the report is on its way
+        closings.settle(&reported);
+        assert_eq!(closings.counts(), BTreeMap::from([(8, 1), (9, 4)]));
+    }
+
+    #[test]
+    fn the_counts_are_bounded_and_the_oldest_go() {
+        let closings = Closings::default();
+        let most = u64::try_from(CLOSED_ENTRIES_MAX).expect("fits");
+        closings.add((0..=most).map(|sequence| (sequence, 1)));
+        assert_eq!(closings.counts().len(), CLOSED_ENTRIES_MAX);
+        assert_eq!(closings.counts().first_key_value(), Some((&1, &1)));
+    }
+}

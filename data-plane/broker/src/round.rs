@@ -1,0 +1,163 @@
+//! The beginning and the end of a worker's round.
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use engine::Batch;
+
+use crate::client::{Client, Ending, Pause};
+use crate::schedule::Timer;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Opens a round unless one is open: the clock is read, and commands are served before any data.
+    #[inline]
+    pub(crate) fn open_round(&self) {
+        if !self.round_is_open.get() {
+            self.begin_round();
+        }
+    }
+
+    fn begin_round(&self) {
+        self.round_is_open.set(true);
+        self.read_clock();
+        self.round_opened.notify_one();
+        loop {
+            let next = self.commands.borrow_mut().try_recv();
+            match next {
+                Ok(command) => self.execute(command),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Ends each round behind the turns of all who were ready when it was opened.
+    pub(crate) async fn end_rounds(self: Rc<Self>) {
+        loop {
+            self.round_opened.notified().await;
+            self.end_round();
+        }
+    }
+
+    pub(crate) fn end_round(&self) {
+        self.end_clients();
+        self.send_crossing();
+        self.write_output();
+        // Writing may have found connections broken: their ends are this round's too.
+        if !self.ending.borrow().is_empty() {
+            self.end_clients();
+            self.send_crossing();
+            self.write_output();
+        }
+        self.round_is_open.set(false);
+        if !self.ending.borrow().is_empty() {
+            self.open_round();
+        }
+    }
+
+    /// Ends the clients whose end was decided in this round. Their wills may decide others'.
+    fn end_clients(&self) {
+        loop {
+            let Some(client) = self.ending.borrow_mut().pop() else { return };
+            if catch_unwind(AssertUnwindSafe(|| self.finish(&client))).is_err() {
+                self.panics.set(self.panics.get() + 1);
+            }
+        }
+    }
+
+    fn send_crossing(&self) {
+        let mut batches = self.crossing.borrow_mut();
+        for (to, batch) in batches.iter_mut().enumerate() {
+            if batch.is_empty() {
+                continue;
+            }
+            let Some(to) = router::WorkerId::new(to) else { continue };
+            let memory = self.node.crossing.spare(self.id, to);
+            let full = std::mem::replace(batch, Batch::with_memory(memory));
+            self.node.crossing.push(self.id, to, full.into_bytes());
+        }
+    }
+
+    /// One write for each client with output.
+    fn write_output(&self) {
+        let mut with_output = std::mem::take(&mut *self.with_output.borrow_mut());
+        for client in with_output.drain(..) {
+            client.has_output.set(false);
+            self.write(&client);
+        }
+        let mut next = self.with_output.borrow_mut();
+        if next.is_empty() {
+            *next = with_output; // its memory is used again
+        }
+    }
+
+    /// Has the client written to at the end of the round.
+    #[inline]
+    pub(crate) fn note_output(&self, client: &Rc<Client>) {
+        if !client.has_output.replace(true) {
+            self.with_output.borrow_mut().push(Rc::clone(client));
+        }
+    }
+
+    /// Writes what there is, as far as the socket takes it and the client may receive it now.
+    fn write(&self, client: &Rc<Client>) {
+        if client.is_blocked.get() || client.is_held.get() {
+            return;
+        }
+        let rates = client.instance.paces().client_out;
+        let wait = client.outbound.wait(self.now(), &rates);
+        if wait > 0 && !client.is_ending() {
+            client.is_held.set(true);
+            self.schedule((self.now() + wait).div_ceil(1000), Timer::Release(client.key));
+            return;
+        }
+        self.write_now(client);
+    }
+
+    fn write_now(&self, client: &Rc<Client>) {
+        let mut output = client.output.borrow_mut();
+        let stream = client.stream.borrow();
+        let Some(stream) = stream.as_ref() else { return };
+        let mut written = 0;
+        while written < output.len() {
+            match stream.try_write(&output[written..]) {
+                Ok(bytes) => written += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    output.drain(..written);
+                    client.is_blocked.set(true);
+                    // Its next turn waits for the socket.
+                    client.wake();
+                    return;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    output.clear();
+                    self.close(client, Ending::Gone);
+                    return;
+                }
+            }
+        }
+        self.return_buffer(std::mem::take(&mut *output));
+        if client.pause.get() == Some(Pause::Output) {
+            client.resume();
+        }
+    }
+
+    /// Decides the end of a client: it gets no further turn, and is ended with the round.
+    pub(crate) fn close(&self, client: &Rc<Client>, ending: Ending) {
+        if client.is_ending() {
+            return;
+        }
+        client.ending.set(Some(ending));
+        if let Ending::Refused(refusal) = ending {
+            client.instance.counts.refused.add(refusal);
+            tracing::debug!(
+                instance.id = %client.instance.shared.id, client.id = &*client.client_id,
+                reason = refusal.name(), "client sent away"
+            );
+        }
+        self.ending.borrow_mut().push(Rc::clone(client));
+        self.open_round();
+    }
+}

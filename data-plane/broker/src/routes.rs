@@ -1,0 +1,122 @@
+//! Who wants a topic, as a worker remembers it: one look at the shared table for many messages.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::PoisonError;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use router::{Epochs, RouteSet, Scratch, Stamp, Target, TopicSlots, WorkerId};
+
+use crate::instances::Instance;
+
+/// The receivers of one topic, and the state of the route table that they were read from.
+#[derive(Debug)]
+pub(crate) struct Route {
+    receivers: RouteSet,
+    stamp: Cell<Stamp>,
+    /// The workers that have receivers, this one left out.
+    pub(crate) elsewhere: u64,
+}
+
+impl Route {
+    /// Whether nobody has come or gone since.
+    #[inline]
+    pub(crate) fn is_current(&self, epochs: &Epochs) -> bool {
+        let mut stamp = self.stamp.get();
+        let current = epochs.is_current(&mut stamp);
+        if current {
+            self.stamp.set(stamp);
+        }
+        current
+    }
+
+    /// The receivers on one worker.
+    #[inline]
+    pub(crate) fn on(&self, worker: WorkerId) -> &[Target] {
+        self.receivers.of(worker)
+    }
+}
+
+/// The routes that a worker remembers for one instance, shared by all who publish to the topic.
+#[derive(Default)]
+pub(crate) struct Routes(RefCell<HashMap<Box<str>, Rc<Route>, RandomState>>);
+
+impl Routes {
+    /// The route of a topic: the one remembered if it still holds, else what the table says now.
+    pub(crate) fn get(
+        &self,
+        instance: &Instance,
+        topic: &str,
+        worker: WorkerId,
+        epochs: &Epochs,
+        scratch: &mut Scratch,
+        remembered_max: usize,
+    ) -> Rc<Route> {
+        let mut routes = self.0.borrow_mut();
+        if let Some(route) = routes.get(topic)
+            && route.is_current(epochs)
+        {
+            return Rc::clone(route);
+        }
+        let table = instance.routes.read().unwrap_or_else(PoisonError::into_inner);
+        // Stamped before it is read: it may then be older than what was read, never newer.
+        let stamp = Cell::new(epochs.stamp(TopicSlots::of(table.seed(), topic)));
+        let receivers = table.matches(topic, scratch);
+        drop(table);
+        let route = Rc::new(Route { elsewhere: receivers.workers() & !worker.bit(), receivers, stamp });
+        if routes.len() >= remembered_max {
+            // What is in use is found again at the price of one look each.
+            routes.clear();
+        }
+        routes.insert(topic.into(), Rc::clone(&route));
+        route
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::limits::InstanceLimits;
+    use contract::qos::Qos;
+    use router::{ClientKey, Subscriber};
+
+    use super::*;
+    use crate::instances::Instances;
+    use crate::testing;
+
+    #[test]
+    fn a_route_holds_until_somebody_comes_or_goes() {
+        let instances = Instances::new(2, 1);
+        let epochs = instances.epochs();
+        let instance = instances.get(testing::instance_id(1), &InstanceLimits::default(), 0);
+        let (here, there) = (WorkerId::new(0).expect("a worker"), WorkerId::new(1).expect("a worker"));
+        let routes = Routes::default();
+        let mut scratch = Scratch::new();
+        let mut route = |topic| routes.get(&instance, topic, here, &epochs, &mut scratch, 2);
+        let subscribe = |filter: &str, worker, slot| {
+            let client = ClientKey::new(slot, 0);
+            let filter = filter.parse().expect("a filter");
+            let mut table = instance.routes.write().expect("no panic");
+            table.insert(&filter, Subscriber { worker, client, qos: Qos::AtMostOnce }, 100).expect("room");
+        };
+
+        let nobody = route("a/b/c");
+        assert!(nobody.on(here).is_empty() && nobody.elsewhere == 0);
+        assert!(Rc::ptr_eq(&nobody, &route("a/b/c")), "remembered");
+
+        subscribe("a/+/c", here, 7);
+        assert!(!nobody.is_current(&epochs));
+        let one = route("a/b/c");
+        assert_eq!(one.on(here).iter().map(|target| target.client().slot()).collect::<Vec<_>>(), [7]);
+
+        subscribe("x/y", there, 8);
+        assert!(one.is_current(&epochs), "another topic's subscribers are nothing to it");
+        subscribe("#", there, 9);
+        assert_eq!(route("a/b/c").elsewhere, there.bit());
+
+        let first = route("a/b/c");
+        route("2");
+        route("3");
+        assert!(!Rc::ptr_eq(&first, &route("a/b/c")), "only so many are remembered");
+    }
+}

@@ -1,0 +1,190 @@
+//! What a worker does when a time comes: one wheel for all its clients, and one timer of the runtime for the wheel.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use contract::ids::InstanceId;
+use contract::refusal::Refusal;
+use router::ClientKey;
+
+use crate::client::{Client, Ending, Pause};
+use crate::clock::unix_now;
+use crate::local_instance::LocalInstance;
+use crate::sink::ClientSink;
+use crate::worker::Worker;
+
+/// How often a worker looks for instances that it can forget, in milliseconds.
+const SWEEP_MILLIS: u64 = 10_000;
+
+/// How long a client that is not read may be silent beyond its keep alive before it is looked at again.
+const PAUSED_MILLIS: u64 = 1_000;
+
+/// Instances that wait for tokens are looked at no more often than this.
+const WAIT_MILLIS_MIN: u64 = 1;
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timer {
+    /// A client's keep alive or its token may have run out.
+    Deadline(ClientKey),
+    /// A client may be read again.
+    Resume(ClientKey),
+    /// A client may receive again.
+    Release(ClientKey),
+    /// An instance may receive again.
+    Instance(InstanceId),
+    /// Time to forget what nobody uses.
+    Sweep,
+}
+
+impl Worker {
+    /// Sets a timer, in milliseconds on the clock of the node.
+    pub(crate) fn schedule(&self, at_millis: u64, timer: Timer) {
+        self.wheel.borrow_mut().insert(at_millis, timer);
+        if at_millis < self.timer_set_to.get() {
+            self.timer_is_sooner.notify_one();
+        }
+    }
+
+    /// Calls the timers as they come due.
+    pub(crate) async fn keep_time(self: Rc<Self>) {
+        self.schedule(self.node.clock.micros() / 1000 + SWEEP_MILLIS, Timer::Sweep);
+        let mut due = Vec::new();
+        loop {
+            let next = self.wheel.borrow().next_millis().unwrap_or(u64::MAX);
+            self.timer_set_to.set(next);
+            let wait = Duration::from_micros(next.saturating_mul(1000).saturating_sub(self.node.clock.micros()));
+            let _ = tokio::time::timeout(wait, self.timer_is_sooner.notified()).await;
+            let now = self.node.clock.micros() / 1000;
+            self.wheel.borrow_mut().advance(now, |timer| due.push(timer));
+            if due.is_empty() {
+                continue;
+            }
+            self.open_round();
+            for timer in due.drain(..) {
+                self.call(timer);
+            }
+        }
+    }
+
+    fn call(&self, timer: Timer) {
+        match timer {
+            Timer::Deadline(key) => {
+                if let Some(client) = self.client(key) {
+                    self.check_deadline(&client);
+                }
+            }
+            Timer::Resume(key) => {
+                if let Some(client) = self.client(key)
+                    && client.pause.get() == Some(Pause::Rate)
+                {
+                    client.resume();
+                }
+            }
+            Timer::Release(key) => {
+                if let Some(client) = self.client(key) {
+                    client.is_held.set(false);
+                    self.note_output(&client);
+                }
+            }
+            Timer::Instance(id) => {
+                let instance = self.instances.borrow().get(&id).cloned();
+                if let Some(instance) = instance {
+                    self.resume_waiting(&instance);
+                }
+            }
+            Timer::Sweep => {
+                self.sweep();
+                self.schedule(self.millis().0 + SWEEP_MILLIS, Timer::Sweep);
+            }
+        }
+    }
+
+    /// Sets the timer of a client to when it may first have run out of time.
+    pub(crate) fn schedule_deadline(&self, client: &Client) {
+        let session = client.session.borrow();
+        let Some(session) = session.as_ref() else { return };
+        let expires_in = client.expires_at_millis.saturating_sub(unix_now().0);
+        let at = session.deadline().0.min(self.millis().0.saturating_add(expires_in));
+        self.schedule(at, Timer::Deadline(client.key));
+    }
+
+    fn check_deadline(&self, client: &Rc<Client>) {
+        if unix_now().0 >= client.expires_at_millis {
+            self.close(client, Ending::Refused(Refusal::TokenExpired));
+            return;
+        }
+        client.topics.borrow_mut().age();
+        // What it may have said lies unread, and that is not its fault.
+        if matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance)) {
+            self.schedule(self.millis().0 + PAUSED_MILLIS, Timer::Deadline(client.key));
+            return;
+        }
+        {
+            let mut sink = ClientSink::new(self, client, 0);
+            if let Some(session) = client.session.borrow_mut().as_mut() {
+                session.on_deadline(self.millis(), &mut sink);
+            }
+        }
+        if !client.is_ending() {
+            self.schedule_deadline(client);
+        }
+    }
+
+    /// Lets those who wait for their instance have their turns, as many as may publish something each.
+    fn resume_waiting(&self, instance: &Rc<LocalInstance>) {
+        let (now, paces) = (self.now(), instance.paces());
+        instance.is_timed.set(false);
+        let inbound = instance.inbound.messages(now, &paces.inbound);
+        let outbound = instance.outbound.messages(now, &paces.outbound);
+        for _ in 0..inbound.min(outbound) {
+            let Some(key) = instance.waiting.borrow_mut().pop_front() else { return };
+            if let Some(client) = self.client(key)
+                && client.pause.get() == Some(Pause::Instance)
+            {
+                client.resume();
+            }
+        }
+        if !instance.waiting.borrow().is_empty() {
+            instance.is_timed.set(true);
+            let wait = instance.wait(now).div_ceil(1000).max(WAIT_MILLIS_MIN);
+            self.schedule(self.millis().0 + wait, Timer::Instance(instance.shared.id));
+        }
+    }
+
+    /// Another worker has emptied a ring: who waited for room looks again.
+    pub(crate) fn resume_spread(&self) {
+        let waiting: Vec<_> = self
+            .instances
+            .borrow()
+            .values()
+            .filter(|instance| instance.shared.workers().len() > 1 && !instance.is_timed.get())
+            .cloned()
+            .collect();
+        for instance in waiting {
+            let keys = std::mem::take(&mut *instance.waiting.borrow_mut());
+            for client in keys.into_iter().filter_map(|key| self.client(key)) {
+                client.resume();
+            }
+        }
+    }
+
+    /// Forgets instances without clients, and keeps what was counted of them.
+    fn sweep(&self) {
+        let now = self.now();
+        let mut instances = self.instances.borrow_mut();
+        let mut forgotten = self.forgotten.borrow_mut();
+        instances.retain(|_, instance| {
+            let used = !instance.clients.borrow().is_empty();
+            let keep = used || now.saturating_sub(instance.unused_since.get()) < SWEEP_MILLIS * 1000;
+            if !keep {
+                forgotten.add(&instance.counts.read());
+            }
+            keep
+        });
+        drop((instances, forgotten));
+        if self.id.index() == 0 {
+            self.node.instances.sweep(now);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Where the effects of a session go on a worker: bytes into the client's output, messages to their route, the rest to
+//! policy and counters.
+
+use std::cell::RefMut;
+use std::rc::Rc;
+use std::sync::PoisonError;
+
+use contract::qos::Qos;
+use contract::refusal::Refusal;
+use contract::topic::TopicFilter;
+use mqtt::Publish;
+use router::Subscriber;
+use session::{Close, Sink};
+
+use crate::client::{Client, Ending};
+use crate::policy;
+use crate::routes::Route;
+use crate::worker::Worker;
+
+/// The sink for one packet of one client.
+pub(crate) struct ClientSink<'a> {
+    worker: &'a Worker,
+    client: &'a Rc<Client>,
+    output: RefMut<'a, Vec<u8>>,
+    /// The bytes of the packet.
+    bytes: usize,
+    wrote: bool,
+    /// Where an accepted message goes, once the session has let go of itself: its client may be a receiver.
+    route: Option<Rc<Route>>,
+}
+
+impl<'a> ClientSink<'a> {
+    #[inline]
+    pub(crate) fn new(worker: &'a Worker, client: &'a Rc<Client>, bytes: usize) -> Self {
+        Self { worker, client, output: client.output.borrow_mut(), bytes, wrote: false, route: None }
+    }
+
+    /// The route of the message that was accepted, and whether there is output.
+    #[inline]
+    pub(crate) fn done(self) -> (Option<Rc<Route>>, bool) {
+        (self.route, self.wrote)
+    }
+}
+
+impl Sink for ClientSink<'_> {
+    #[inline]
+    fn output(&mut self) -> &mut Vec<u8> {
+        self.wrote = true;
+        if self.output.capacity() == 0 {
+            *self.output = self.worker.take_buffer();
+        }
+        &mut self.output
+    }
+
+    #[inline]
+    fn publish(&mut self, publish: &Publish<'_>) -> Result<(), Refusal> {
+        self.route = Some(self.worker.accept(self.client, publish, self.bytes)?);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+        let instance = &self.client.instance;
+        let rules = instance.rules();
+        let qos = policy::subscribe_qos(&rules, self.client.proof.borrow().grants(), filter, asked)?;
+        let subscriber = Subscriber { worker: self.worker.id, client: self.client.key, qos };
+        let subscriptions_max = rules.document.limits.subscriptions_max;
+        let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.insert(filter, subscriber, subscriptions_max)?;
+        Ok(qos)
+    }
+
+    fn unsubscribe(&mut self, filter: &TopicFilter) {
+        let mut routes = self.client.instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.remove(filter, self.worker.id, self.client.key);
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        self.client.instance.counts.refused.add(refusal);
+    }
+
+    fn close(&mut self, close: Close) {
+        let ending = match close {
+            Close::Disconnected => Ending::Disconnected,
+            Close::Refused(refusal) => Ending::Refused(refusal),
+        };
+        self.worker.close(self.client, ending);
+    }
+}

@@ -1,0 +1,11 @@
+//! The node over sockets: what a device, or an attacker, sees of it. Each scenario runs with one worker and with
+//! three, over which every instance is then spread.
+
+mod connecting;
+mod limits;
+mod messages;
+mod reconfiguration;
+mod survival;
+
+/// The numbers of workers that every scenario runs with.
+const WORKERS: [usize; 2] = [1, 3];

@@ -1,0 +1,276 @@
+//! One client's turn: read once, take the packets apart, hand them to its session. What it may not do now, because of
+//! a rate or for want of room, stays unread: the peer's own window then holds it back, and nothing accepted is lost.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use contract::refusal::Refusal;
+use mqtt::{DecodeError, Packet};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::buckets::Bucket;
+use crate::client::{Client, Ending, Pause};
+use crate::schedule::Timer;
+use crate::sink::ClientSink;
+use crate::worker::Worker;
+
+/// What one turn reads at most.
+pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// Packets of one turn: a read full of small messages.
+const TURN_PACKETS_MAX: usize = 1_024;
+
+/// The beginning of a packet up to this long is put in front of what is read next; a longer one is added to.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// What comes of a look at a client.
+enum Turn {
+    /// It has more to do: behind the others.
+    Again,
+    /// It is called when there is something to do.
+    Wait,
+    /// It is no longer this worker's.
+    Over,
+}
+
+impl Worker {
+    /// Gives a client its turns until it is gone.
+    pub(crate) async fn serve(self: Rc<Self>, client: Rc<Client>) {
+        poll_fn(|cx| {
+            client.keep_waker(cx.waker());
+            // A failure costs the client whose turn it was, and nobody else.
+            let turn = catch_unwind(AssertUnwindSafe(|| self.turn(&client, cx)));
+            match turn {
+                Ok(Turn::Over) => Poll::Ready(()),
+                Ok(Turn::Wait) => Poll::Pending,
+                Ok(Turn::Again) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Err(_) => {
+                    self.panics.set(self.panics.get() + 1);
+                    self.close(&client, Ending::Refused(Refusal::InternalError));
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+    }
+
+    fn turn(&self, client: &Rc<Client>, cx: &mut Context<'_>) -> Turn {
+        if client.stream.borrow().is_none() {
+            return Turn::Over;
+        }
+        self.open_round();
+        if client.is_blocked.get() && is_writable(client, cx) {
+            client.is_blocked.set(false);
+            self.note_output(client);
+        }
+        loop {
+            if client.is_ending() || client.pause.get().is_some() || !self.may_read(client) {
+                return Turn::Wait;
+            }
+            if client.has_unread.get() {
+                self.take_received(client);
+                if client.has_unread.get() && client.pause.get().is_none() {
+                    return Turn::Again;
+                }
+                continue;
+            }
+            match self.read(client, cx) {
+                Poll::Pending => return Turn::Wait,
+                Poll::Ready(more) if more || client.has_unread.get() => return Turn::Again,
+                Poll::Ready(_) => {}
+            }
+        }
+    }
+
+    /// Whether the client may be read now. If not, it is called when it may.
+    fn may_read(&self, client: &Rc<Client>) -> bool {
+        let instance = &client.instance;
+        let wait = instance.wait(self.now());
+        if wait == 0 && self.has_room(instance) {
+            let full = client.is_blocked.get()
+                && client.output.borrow().len() >= instance.paces().outbox_bytes_max;
+            client.pause.set(full.then_some(Pause::Output));
+            return !full;
+        }
+        client.pause.set(Some(Pause::Instance));
+        instance.waiting.borrow_mut().push_back(client.key);
+        if wait > 0 && !instance.is_timed.replace(true) {
+            self.schedule((self.now() + wait).div_ceil(1000), Timer::Instance(instance.shared.id));
+        }
+        false
+    }
+
+    /// Reads once. Ready: whether the socket may hold more than was asked for.
+    fn read(&self, client: &Rc<Client>, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut buffer = self.read_buffer.borrow_mut();
+        let kept = client.received.borrow().len();
+        let front = if kept <= COPIED_BYTES_MAX { kept } else { 0 };
+        let mut room = ReadBuf::new(&mut buffer[front..]);
+        let result = match client.stream.borrow_mut().as_mut() {
+            Some(stream) => std::task::ready!(Pin::new(stream).poll_read(cx, &mut room)),
+            None => return Poll::Pending,
+        };
+        let (bytes, is_full) = (room.filled().len(), room.remaining() == 0);
+        if result.is_err() || bytes == 0 {
+            self.close(client, Ending::Gone);
+            return Poll::Ready(false);
+        }
+        if front < kept {
+            client.received.borrow_mut().extend_from_slice(&buffer[..bytes]);
+            drop(buffer);
+            self.take_received(client);
+        } else {
+            if kept > 0 {
+                let received = client.received.take();
+                buffer[..kept].copy_from_slice(&received);
+                self.return_buffer(received);
+            }
+            let bytes = &buffer[..kept + bytes];
+            let used = self.take_packets(client, bytes);
+            self.keep_received(client, &bytes[used..]);
+        }
+        Poll::Ready(is_full)
+    }
+
+    /// Takes packets from what was received before.
+    fn take_received(&self, client: &Rc<Client>) {
+        let mut received = client.received.take();
+        let used = self.take_packets(client, &received);
+        if used == received.len() {
+            self.return_buffer(received);
+        } else {
+            received.drain(..used);
+            *client.received.borrow_mut() = received;
+        }
+    }
+
+    fn keep_received(&self, client: &Client, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
+        let mut received = client.received.borrow_mut();
+        if received.capacity() == 0 {
+            *received = self.take_buffer();
+        }
+        received.extend_from_slice(rest);
+    }
+
+    /// Takes whole packets from the front of `bytes`; the answer is how many bytes they were.
+    fn take_packets(&self, client: &Rc<Client>, bytes: &[u8]) -> usize {
+        let packet_bytes_max = client.instance.paces().packet_bytes_max;
+        client.has_unread.set(false);
+        let mut used = 0;
+        for _ in 0..TURN_PACKETS_MAX {
+            let frame = match mqtt::frame(&bytes[used..], packet_bytes_max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return used,
+                Err(error) => {
+                    self.close(client, Ending::Refused(refusal_of(error)));
+                    return bytes.len();
+                }
+            };
+            used += frame.total;
+            match mqtt::decode(frame) {
+                Ok(packet) => {
+                    if !self.take_packet(client, packet, frame.total) {
+                        break;
+                    }
+                }
+                Err(error) => self.close(client, Ending::Refused(refusal_of(error))),
+            }
+            if client.is_ending() {
+                return bytes.len();
+            }
+        }
+        client.has_unread.set(used < bytes.len());
+        used
+    }
+
+    /// Hands one packet to the session; the answer is whether the next one may be looked at now.
+    #[inline]
+    fn take_packet(&self, client: &Rc<Client>, packet: Packet<'_>, bytes: usize) -> bool {
+        let publish = if let Packet::Publish(publish) = &packet { Some(*publish) } else { None };
+        let subscribes = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
+        let mut sink = ClientSink::new(self, client, bytes);
+        if let Some(session) = client.session.borrow_mut().as_mut() {
+            session.handle(self.millis(), packet, &mut sink);
+        }
+        let (route, wrote) = sink.done();
+        if wrote {
+            self.note_output(client);
+        }
+        if let (Some(route), Some(publish)) = (route, publish) {
+            self.hand_over(&client.instance, &route, &publish, &client.client_id);
+            return self.pace_publish(client);
+        }
+        !subscribes || self.pace_subscribe(client)
+    }
+
+    /// Whether the client, and its instance, may go on publishing after what they have published.
+    #[inline]
+    fn pace_publish(&self, client: &Rc<Client>) -> bool {
+        let paces = client.instance.paces();
+        let wait = client.inbound.wait(self.now(), &paces.client_in);
+        if wait > 0 {
+            self.pause_for(client, wait);
+        }
+        wait == 0 && client.instance.wait(self.now()) == 0
+    }
+
+    fn pace_subscribe(&self, client: &Rc<Client>) -> bool {
+        let rates = client.instance.paces().client_subscribes;
+        let bucket = client.subscribes.get_or_init(|| Box::new(Bucket::full(self.now(), &rates)));
+        bucket.take(self.now(), &rates, 1, 0);
+        let wait = bucket.wait(self.now(), &rates);
+        if wait > 0 {
+            self.pause_for(client, wait);
+        }
+        wait == 0
+    }
+
+    fn pause_for(&self, client: &Client, wait: crate::buckets::Micros) {
+        client.pause.set(Some(Pause::Rate));
+        self.schedule((self.now() + wait).div_ceil(1000), Timer::Resume(client.key));
+    }
+}
+
+fn is_writable(client: &Client, cx: &mut Context<'_>) -> bool {
+    client.stream.borrow().as_ref().is_some_and(|stream| stream.poll_write_ready(cx).is_ready())
+}
+
+/// What a peer is told, or would be, of bytes that are no packet.
+pub(crate) fn refusal_of(error: DecodeError) -> Refusal {
+    match error {
+        DecodeError::PacketTooLarge(_) => Refusal::PacketBytesMax,
+        DecodeError::TooManyFilters => Refusal::FiltersPerPacketMax,
+        DecodeError::Unexpected => Refusal::ProtocolError,
+        DecodeError::RemainingLength
+        | DecodeError::PacketType
+        | DecodeError::Flags
+        | DecodeError::PublishQos
+        | DecodeError::DuplicateWithoutQos
+        | DecodeError::Truncated
+        | DecodeError::TrailingBytes
+        | DecodeError::Utf8
+        | DecodeError::Null
+        | DecodeError::PacketIdZero
+        | DecodeError::Topic(_)
+        | DecodeError::ProtocolName
+        | DecodeError::ConnectReserved
+        | DecodeError::WillFlags
+        | DecodeError::WillQos
+        | DecodeError::PasswordWithoutUserName
+        | DecodeError::NoFilters
+        | DecodeError::SubscriptionOptions
+        | DecodeError::Malformed
+        | DecodeError::ConnAckFlags
+        | DecodeError::SessionOfRefused
+        | DecodeError::ReturnCode => Refusal::MalformedPacket,
+    }
+}

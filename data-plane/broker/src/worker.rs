@@ -1,0 +1,174 @@
+//! A worker: one thread that owns its clients whole. Their sockets, sessions, timers, buffers and counters are plain
+//! cells; nothing that is done for a message takes a lock or wakes another task.
+//!
+//! It works in rounds. The first turn of a client opens one: the clock is read, commands are obeyed. Every client that
+//! is ready then gets its turn, and what it sends is put into the buffers of those who get it. At the end of the round
+//! each client with output is written to once, and each other worker gets one batch.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::ids::InstanceId;
+use engine::Batch;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use router::{ClientKey, Epochs, Scratch, WorkerId};
+use session::{Millis, Rendering};
+use slab::Slab;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_local;
+
+use crate::buckets::Micros;
+use crate::client::Client;
+use crate::command::Command;
+use crate::local_instance::LocalInstance;
+use crate::metrics::Counts;
+use crate::node::Node;
+use crate::schedule::Timer;
+use crate::timers::Wheel;
+use crate::turn::READ_BYTES_MAX;
+
+/// Emptied buffers that a worker keeps for the next client with something to keep.
+const BUFFERS_MAX: usize = 256;
+
+/// The largest buffer that is kept.
+const BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// One worker.
+pub(crate) struct Worker {
+    /// Itself, for the tasks of its clients.
+    pub(crate) this: Weak<Self>,
+    pub(crate) id: WorkerId,
+    pub(crate) node: Arc<Node>,
+    pub(crate) epochs: Arc<Epochs>,
+    /// The time of this round.
+    now: Cell<Micros>,
+    pub(crate) round_is_open: Cell<bool>,
+    pub(crate) round_opened: Notify,
+    pub(crate) commands: RefCell<mpsc::Receiver<Command>>,
+    pub(crate) clients: RefCell<Slab<Rc<Client>>>,
+    pub(crate) generation: Cell<u32>,
+    pub(crate) instances: RefCell<HashMap<InstanceId, Rc<LocalInstance>, RandomState>>,
+    /// What sockets are read into: one for all, since nothing stays in it from one turn to the next.
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    pub(crate) rendering: RefCell<Rendering>,
+    pub(crate) scratch: RefCell<Scratch>,
+    pub(crate) with_output: RefCell<Vec<Rc<Client>>>,
+    pub(crate) ending: RefCell<Vec<Rc<Client>>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    pub(crate) wheel: RefCell<Wheel<Timer>>,
+    pub(crate) timer_is_sooner: Notify,
+    pub(crate) timer_set_to: Cell<u64>,
+    /// This round's messages for each other worker.
+    pub(crate) crossing: RefCell<Box<[Batch]>>,
+    /// Closed connections that are read on.
+    pub(crate) lingering: Rc<Cell<usize>>,
+    pub(crate) lingered: Rc<Notify>,
+    pub(crate) panics: Cell<u64>,
+    /// Counts of instances that are forgotten here.
+    pub(crate) forgotten: RefCell<Counts>,
+    pub(crate) is_stopping: Cell<bool>,
+}
+
+impl Worker {
+    pub(crate) fn new(node: Arc<Node>, id: WorkerId, commands: mpsc::Receiver<Command>) -> Rc<Self> {
+        let now = node.clock.micros();
+        Rc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            id,
+            epochs: node.instances.epochs(),
+            now: Cell::new(now),
+            round_is_open: Cell::new(false),
+            round_opened: Notify::new(),
+            commands: RefCell::new(commands),
+            clients: RefCell::default(),
+            generation: Cell::new(0),
+            instances: RefCell::default(),
+            read_buffer: RefCell::new(vec![0; READ_BYTES_MAX].into()),
+            rendering: RefCell::default(),
+            scratch: RefCell::default(),
+            with_output: RefCell::default(),
+            ending: RefCell::default(),
+            buffers: RefCell::default(),
+            wheel: RefCell::new(Wheel::new(now / 1000)),
+            timer_is_sooner: Notify::new(),
+            timer_set_to: Cell::new(u64::MAX),
+            crossing: RefCell::new((0..node.commands.len()).map(|_| Batch::new()).collect()),
+            lingering: Rc::default(),
+            lingered: Rc::default(),
+            panics: Cell::new(0),
+            forgotten: RefCell::default(),
+            is_stopping: Cell::new(false),
+            node,
+        })
+    }
+
+    /// Serves until the node stops, then closes its clients.
+    pub(crate) async fn run(self: Rc<Self>) {
+        spawn_local(Rc::clone(&self).end_rounds());
+        spawn_local(Rc::clone(&self).obey());
+        spawn_local(Rc::clone(&self).keep_time());
+        spawn_local(Rc::clone(&self).receive());
+        self.node.stop.cancelled().await;
+        let time_max = Duration::from_secs(self.node.config.stop_secs_max);
+        let _ = tokio::time::timeout(time_max, self.stop()).await;
+    }
+
+    /// Obeys commands as they come; those that are there when a round begins are obeyed there.
+    async fn obey(self: Rc<Self>) {
+        while let Some(command) = poll_fn(|cx| self.commands.borrow_mut().poll_recv(cx)).await {
+            self.open_round();
+            self.execute(command);
+        }
+    }
+
+    /// Takes in what other workers send.
+    async fn receive(self: Rc<Self>) {
+        loop {
+            self.node.crossing.knocked(self.id).await;
+            self.open_round();
+            self.deliver_crossed();
+            self.resume_spread();
+        }
+    }
+
+    /// The time of this round.
+    #[inline]
+    pub(crate) fn now(&self) -> Micros {
+        self.now.get()
+    }
+
+    /// The same as sessions and timers are told it.
+    #[inline]
+    pub(crate) fn millis(&self) -> Millis {
+        Millis(self.now.get() / 1000)
+    }
+
+    pub(crate) fn read_clock(&self) {
+        self.now.set(self.node.clock.micros());
+    }
+
+    /// The client of a key, unless it has gone.
+    pub(crate) fn client(&self, key: ClientKey) -> Option<Rc<Client>> {
+        self.clients.borrow().get(key.slot() as usize).filter(|client| client.key == key).cloned()
+    }
+
+    /// An empty buffer with some memory, if one is to be had.
+    #[inline]
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps the memory of a buffer that is no longer needed.
+    #[inline]
+    pub(crate) fn return_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < BUFFERS_MAX && (1..=BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `iotmq standalone`: everything in one process. The order of start and stop stands here and nowhere else: data
+//! directory, PostgreSQL, controller, broker; and back again, whatever made it end.
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context as _, bail};
+use broker::Broker;
+use contract::grant::{Action, Grant, Grants};
+use contract::ids::InstanceId;
+use contract::qos::Qos;
+use controller::Controller;
+use postgres_server::DataDirectory;
+use service::access::Caller;
+use service::bootstrap::{Bootstrapped, bootstrap};
+use service::tokens::NewToken;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::announce::{self, PUBLISHER, SUBSCRIBER, Welcome};
+use crate::config::{self, Config, Flags};
+use crate::data;
+use crate::database::Database;
+use crate::logging;
+
+/// Threads of the runtime that carries the controller and the node's own calls; messages are carried elsewhere.
+const CONTROL_THREADS: usize = 2;
+/// How long a token of the printed lines is good.
+const DEMO_TOKEN_SECS: u64 = 24 * 60 * 60;
+/// What the audit log calls the request of the start.
+const START_REQUEST: &str = "start";
+
+/// Runs until a signal, or until a part of it fails.
+pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
+    let config = config::load(flags)?;
+    logging::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("no threads can be had")?;
+    runtime.block_on(async {
+        let stop = stop_at_signal()?;
+        let directory = data::take(&config.data_dir)?;
+        ports_are_free(&config)?;
+        let database = Database::start(&config.postgres, directory.path()).await?;
+        let outcome = with_database(config, &directory, &database, &stop).await;
+        database.stop().await;
+        announce::progress("stopped");
+        outcome
+    })
+}
+
+async fn with_database(
+    config: Config,
+    directory: &DataDirectory,
+    database: &Database,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    let mut of_controller = config.controller;
+    of_controller.database.url = database.url();
+    if let Some(listener) = config.broker.listeners.first() {
+        of_controller.platform.mqtt_host = listener.address.ip().to_string();
+        of_controller.platform.mqtt_port = listener.address.port();
+    }
+    let master_key = data::master_key(directory.path())?;
+    announce::progress("bringing the database up to date and starting the controller");
+    let controller = controller::start(of_controller, master_key).await?;
+    let outcome = with_controller(config.broker, &controller, directory, database, stop).await;
+    controller.stop().await;
+    outcome
+}
+
+async fn with_controller(
+    mut of_broker: broker::Config,
+    controller: &Controller,
+    directory: &DataDirectory,
+    database: &Database,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let caller = Caller::platform(START_REQUEST);
+    let services = controller.services();
+    let made = bootstrap(services).await?;
+    let label = services.instances.get(&caller, made.instance).await?.label;
+    of_broker.data_dir = directory.path().join("broker");
+    of_broker.controller.url = Some(format!("http://{}", controller.api_address()));
+    of_broker.controller.join_token = Some(services.nodes.create_join_token(&caller).await?.token.expose().to_owned());
+    for listener in &mut of_broker.listeners {
+        listener.default_instance.get_or_insert_with(|| label.clone());
+    }
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    announce::progress("starting the broker");
+    let mut broker = tokio::task::spawn_blocking(|| broker::start(of_broker)).await??;
+    let outcome = async {
+        welcome(controller, &broker, directory, made, label).await?.print();
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = broker.join() => bail!("the broker has ended by itself"),
+            how = database.ended() => bail!("the database has ended: {how}"),
+        }
+    }
+    .await;
+    announce::progress("stopping");
+    broker.stop().await;
+    outcome
+}
+
+async fn welcome(
+    controller: &Controller,
+    broker: &Broker,
+    directory: &DataDirectory,
+    made: Bootstrapped,
+    label: String,
+) -> anyhow::Result<Welcome> {
+    let token = async |client_id: &str, action: Action| {
+        demo_token(controller, made.instance, client_id, action, &made.topic).await
+    };
+    Ok(Welcome {
+        api: controller.api_address(),
+        mqtt: broker.mqtt_address(),
+        data_dir: directory.path().display().to_string(),
+        subscribe_token: token(SUBSCRIBER, Action::Subscribe).await?,
+        publish_token: token(PUBLISHER, Action::Publish).await?,
+        operator_email: made.operator_email,
+        one_time_password: made.one_time_password.map(|password| password.expose().to_owned()),
+        label,
+        topic: made.topic,
+    })
+}
+
+async fn demo_token(
+    controller: &Controller,
+    instance: InstanceId,
+    client_id: &str,
+    action: Action,
+    topic: &str,
+) -> anyhow::Result<String> {
+    let grant = Grant {
+        actions: vec![action],
+        topic_filter: format!("{topic}/#").parse()?,
+        qos_max: Qos::AtLeastOnce,
+        retain: false,
+    };
+    let new = NewToken {
+        client_id: Some(client_id.to_owned()),
+        ttl_secs: DEMO_TOKEN_SECS,
+        grants: Grants::new(vec![grant]),
+        ..NewToken::default()
+    };
+    let issued = controller.services().tokens.issue(&Caller::platform(START_REQUEST), instance, new).await?;
+    Ok(issued.text.expose().to_owned())
+}
+
+/// A token that is cancelled at the first SIGINT or SIGTERM.
+fn stop_at_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancel.cancel();
+    });
+    Ok(stop)
+}
+
+/// Asks for each address before anything is started, so that the usual mistake costs nothing.
+fn ports_are_free(config: &Config) -> anyhow::Result<()> {
+    let free = |what: &str, setting: &str, address: SocketAddr| {
+        TcpListener::bind(address)
+            .map(drop)
+            .with_context(|| format!("cannot listen on {address} for {what}: choose another with `{setting}`"))
+    };
+    free("the API", "--api-address", config.controller.api.address)?;
+    for listener in &config.broker.listeners {
+        free("MQTT", "--mqtt-address", listener.address)?;
+    }
+    Ok(())
+}

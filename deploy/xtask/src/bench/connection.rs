@@ -1,0 +1,95 @@
+//! A client's connection until it is ready: CONNECT and SUBSCRIBE with plain blocking sockets. The load itself is in
+//! `load.rs`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use contract::qos::Qos;
+use mqtt::client::{ServerPacket, connect, decode, subscribe};
+use mqtt::{Connect, ConnectReturnCode, PacketId, frame};
+
+/// How long a broker may take to answer CONNECT or SUBSCRIBE.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// Connections that are opened side by side.
+const GROUP: usize = 50;
+/// No connection of the bench goes silent on purpose.
+const KEEP_ALIVE_SECS: u16 = 3_600;
+
+/// Who a client says it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The client identifier.
+    pub(crate) client_id: String,
+    /// A temporary token for the password field, where the broker wants one.
+    pub(crate) token: Option<String>,
+}
+
+/// Opens one connection for each identity, in groups that wait for their answers together. The connections come in
+/// the order of the identities.
+pub(crate) fn open_all(address: SocketAddr, identities: &[Identity]) -> Result<Vec<TcpStream>> {
+    let mut streams = Vec::with_capacity(identities.len());
+    for group in identities.chunks(GROUP) {
+        let from = streams.len();
+        for identity in group {
+            streams.push(send_connect(address, identity)?);
+        }
+        for (stream, identity) in streams[from..].iter_mut().zip(group) {
+            read_connack(stream).with_context(|| format!("client `{}`", identity.client_id))?;
+        }
+    }
+    Ok(streams)
+}
+
+fn send_connect(address: SocketAddr, identity: &Identity) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_WAIT))?;
+    let mut out = Vec::new();
+    let packet = Connect {
+        clean_session: true,
+        keep_alive_secs: KEEP_ALIVE_SECS,
+        client_id: &identity.client_id,
+        will: None,
+        username: identity.token.as_ref().map(|_| "bench"),
+        password: identity.token.as_deref().map(str::as_bytes),
+    };
+    connect(&mut out, &packet)?;
+    stream.write_all(&out)?;
+    Ok(stream)
+}
+
+fn read_connack(stream: &mut TcpStream) -> Result<()> {
+    let packet = read_packet(stream)?;
+    let answer = decode(frame(&packet, packet.len())?.context("a whole packet")?)?;
+    let ServerPacket::ConnAck { code: ConnectReturnCode::Accepted, .. } = answer else {
+        bail!("CONNECT was answered with {answer:?}")
+    };
+    Ok(())
+}
+
+/// Subscribes to one filter and waits for the answer. A broker may deliver only what comes after it.
+pub(crate) fn subscribe_to(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
+    let mut out = Vec::new();
+    subscribe(&mut out, PacketId::MIN, &[(filter, qos)])?;
+    stream.write_all(&out)?;
+    let packet = read_packet(stream)?;
+    let answer = decode(frame(&packet, packet.len())?.context("a whole packet")?)?;
+    let ServerPacket::SubAck { granted, .. } = answer else {
+        bail!("SUBSCRIBE was answered with {answer:?}")
+    };
+    ensure!(granted == [Some(qos)], "`{filter}` at {qos:?} was granted {granted:?}");
+    Ok(())
+}
+
+/// One short packet: fixed header of two bytes, then what it announces.
+fn read_packet(stream: &mut TcpStream) -> Result<Vec<u8>> {
+    let mut header = [0; 2];
+    stream.read_exact(&mut header).context("the broker closed the connection or did not answer")?;
+    ensure!(header[1] < 0x80, "the answer is longer than any answer to CONNECT or SUBSCRIBE");
+    let mut packet = vec![0; 2 + usize::from(header[1])];
+    packet[..2].copy_from_slice(&header);
+    stream.read_exact(&mut packet[2..])?;
+    Ok(packet)
+}

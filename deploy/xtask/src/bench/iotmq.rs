@@ -1,0 +1,268 @@
+//! `iotmq standalone` as a child process, and what its API must say before the load may begin: sign-in, a plan above
+//! the load, tenant, instance, topic, and a temporary token for every client.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::case::{Case, TOPIC};
+use super::connection::Identity;
+use super::load::{filter, topic};
+use super::process::{Lines, Process, free_port, wait_for_listener};
+use crate::run::{cargo, root, run, step};
+
+/// The first start makes a database.
+const START_WAIT: Duration = Duration::from_mins(2);
+/// Requests a second and at once that one caller of the API may make.
+const API_RATE: &str = "1000000";
+/// Tokens in one call.
+const BATCH: usize = 1_000;
+/// Longer than any run.
+const TOKEN_TTL_SECS: u64 = 6 * 3_600;
+/// Times that one call is said again.
+const TRIES_MAX: usize = 100;
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The operator's password from the first sign-in on.
+const PASSWORD: &str = "only for this run of the bench";
+
+/// A running IoT MQ with an instance to load.
+pub(crate) struct Iotmq {
+    /// Always there, but for the moment of a restart. Ends before its directory goes.
+    pub(crate) process: Option<Process>,
+    setup: Setup,
+    api: Api,
+    instance: String,
+    /// Issued once for each case, so that every round but the first connects with a token the broker has seen.
+    issued: Vec<(Case, Vec<Identity>)>,
+    /// Clients that have been given tokens only to stay connected.
+    idle: usize,
+}
+
+/// How the process is started.
+struct Setup {
+    binary: PathBuf,
+    directory: TempDir,
+    api_address: SocketAddr,
+    mqtt_address: SocketAddr,
+    workers: Option<usize>,
+}
+
+impl Setup {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("standalone").arg("--data-dir").arg(self.directory.path());
+        command.arg("--api-address").arg(self.api_address.to_string());
+        command.arg("--mqtt-address").arg(self.mqtt_address.to_string());
+        // Thousands of tokens are issued at once: what the API bears is not the question here.
+        command.env("IOTMQ_CONTROLLER__API__REQUESTS_PER_SEC", API_RATE);
+        command.env("IOTMQ_CONTROLLER__API__BURST", API_RATE);
+        if let Some(workers) = self.workers {
+            command.env("IOTMQ_BROKER__WORKERS", workers.to_string());
+        }
+        command
+    }
+}
+
+impl Iotmq {
+    /// Starts the binary on a data directory of its own and provisions what the cases need.
+    pub(crate) fn start(binary: Option<&Path>, workers: Option<usize>) -> Result<Self> {
+        let setup = Setup {
+            binary: binary.map_or_else(build_release, |path| Ok(path.to_owned()))?,
+            directory: tempfile::tempdir()?,
+            api_address: SocketAddr::from(([127, 0, 0, 1], free_port()?)),
+            mqtt_address: SocketAddr::from(([127, 0, 0, 1], free_port()?)),
+            workers,
+        };
+        let (process, lines) = Process::start(&mut setup.command())?;
+        let password = read_password(&lines)?;
+        let mut api = Api::new(setup.api_address);
+        api.sign_in(&password)?;
+        let instance = provision(&api)?;
+        Ok(Self { process: Some(process), setup, api, instance, issued: Vec::new(), idle: 0 })
+    }
+
+    /// Stops it and starts it again on the same data, so that its memory is that of a new process.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.process = None;
+        let (mut process, lines) = Process::start(&mut self.setup.command())?;
+        wait_for_listener(&mut process, self.setup.mqtt_address, START_WAIT)
+            .with_context(|| format!("iotmq said {:?}", lines.so_far()))?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Where MQTT listens.
+    pub(crate) const fn mqtt_address(&self) -> SocketAddr {
+        self.setup.mqtt_address
+    }
+
+    /// The clients of a case, publishers first, each with a token for its own topics.
+    pub(crate) fn identities(&mut self, case: Case) -> Result<Vec<Identity>> {
+        if let Some((_, identities)) = self.issued.iter().find(|(of, _)| *of == case) {
+            return Ok(identities.clone());
+        }
+        let publishers = (0..case.publishers()).map(|at| {
+            (
+                format!("{case:?}-publisher-{at}"),
+                json!([{"actions": ["publish"], "topic_filter": topic(case, at)}]),
+            )
+        });
+        let subscribers = (0..case.subscribers()).map(|at| {
+            (
+                format!("{case:?}-subscriber-{at}"),
+                json!([{"actions": ["subscribe"], "topic_filter": filter(at)}]),
+            )
+        });
+        let identities = self.issue(publishers.chain(subscribers).collect())?;
+        self.issued.push((case, identities.clone()));
+        Ok(identities)
+    }
+
+    /// New clients that only stay connected: the broker has seen none of their tokens.
+    pub(crate) fn idle_identities(&mut self, count: usize) -> Result<Vec<Identity>> {
+        let from = self.idle;
+        self.idle += count;
+        let clients = (from..from + count)
+            .map(|at| (format!("idle-{at}"), json!([{"actions": ["subscribe"], "topic_filter": filter(at)}])))
+            .collect();
+        self.issue(clients)
+    }
+
+    fn issue(&self, clients: Vec<(String, Value)>) -> Result<Vec<Identity>> {
+        let mut identities = Vec::with_capacity(clients.len());
+        for batch in clients.chunks(BATCH) {
+            let tokens: Vec<Value> = batch
+                .iter()
+                .map(|(client_id, grants)| {
+                    json!({"client_id": client_id, "ttl_secs": TOKEN_TTL_SECS, "grants": grants})
+                })
+                .collect();
+            let path = format!("/v1/instances/{}/tokens/batch", self.instance);
+            let answer = self.api.post(&path, &json!({ "tokens": tokens }))?;
+            let results = answer["results"].as_array().context("a batch has results")?;
+            ensure!(results.len() == batch.len(), "{} answers for {} tokens", results.len(), batch.len());
+            for (result, (client_id, _)) in results.iter().zip(batch) {
+                let token =
+                    result["token"]["token"].as_str().with_context(|| format!("no token: {result}"))?;
+                identities.push(Identity { client_id: client_id.clone(), token: Some(token.to_owned()) });
+            }
+        }
+        Ok(identities)
+    }
+}
+
+/// Waits for the one-time password among the lines of a first start, and for the line that says all is up.
+fn read_password(lines: &Lines) -> Result<String> {
+    let mut heard = Vec::new();
+    loop {
+        let line = lines.next(START_WAIT).with_context(|| format!("iotmq said {heard:?}"))?;
+        if let Some(rest) = line.trim().strip_prefix("password ") {
+            return rest.split_whitespace().next().map(str::to_owned).context("there is a password in its line");
+        }
+        heard.push(line);
+    }
+}
+
+fn provision(api: &Api) -> Result<String> {
+    let plan = json!({"name": "bench", "limits": {
+        "connections_max": 100_000, "connects_per_sec": 1_000_000, "messages_in_per_sec": 1_000_000_000_u64,
+        "bytes_in_per_sec": 1_000_000_000_000_u64, "messages_out_per_sec": 1_000_000_000_u64,
+        "bytes_out_per_sec": 1_000_000_000_000_u64, "client_messages_in_per_sec": 100_000_000,
+        "client_bytes_in_per_sec": 100_000_000_000_u64, "client_messages_out_per_sec": 100_000_000,
+        "client_bytes_out_per_sec": 100_000_000_000_u64,
+    }});
+    api.post("/v1/plans", &plan)?;
+    let tenant = api.post("/v1/tenants", &json!({"name": "bench"}))?;
+    let instance = api.post(
+        &format!("/v1/tenants/{}/instances", text(&tenant["id"])?),
+        &json!({"name": "bench", "plan": "bench", "topic_mode": "provisioned", "authentication": ["token"]}),
+    )?;
+    let instance = text(&instance["id"])?;
+    api.post(&format!("/v1/instances/{instance}/topics"), &json!({"name": TOPIC}))?;
+    Ok(instance.to_owned())
+}
+
+/// Builds the binary as a user would have it.
+fn build_release() -> Result<PathBuf> {
+    step("building iotmq");
+    let target = root().join("target");
+    run(cargo(["build", "--release", "--package", "iotmq"]).env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join("release/iotmq"))
+}
+
+/// The REST API, as far as the bench needs it.
+struct Api {
+    agent: ureq::Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+impl Api {
+    fn new(address: SocketAddr) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build();
+        Self { agent: config.into(), base: format!("http://{address}"), authorization: None }
+    }
+
+    /// Signs the operator in with the one-time password, which must be changed on the way.
+    fn sign_in(&mut self, one_time_password: &str) -> Result<()> {
+        let credentials = json!({"email": "operator@localhost", "password": one_time_password});
+        let first = self.call("/v1/session", &credentials)?;
+        ensure!(
+            first.body["code"] == "password_change_required",
+            "sign-in answered {} {}",
+            first.status,
+            first.body
+        );
+        let change = json!({"challenge": first.body["challenge"], "new_password": PASSWORD});
+        let second = self.call("/v1/session", &change)?;
+        ensure!(second.status == 200, "the new password answered {} {}", second.status, second.body);
+        self.authorization = Some(format!("Bearer {}", text(&second.body["token"])?));
+        Ok(())
+    }
+
+    /// A POST that must succeed; said again when its rate limit allows.
+    fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        for _ in 0..TRIES_MAX {
+            let answer = self.call(path, body)?;
+            match answer.status {
+                200..300 => return Ok(answer.body),
+                429 => std::thread::sleep(Duration::from_secs(answer.retry_after_secs)),
+                status => bail!("POST {path} answered {status} {}", answer.body),
+            }
+        }
+        bail!("POST {path} stays rate limited")
+    }
+
+    fn call(&self, path: &str, body: &Value) -> Result<Answer> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).header("Prefer", "wait=10");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let mut response = request.send_json(body).with_context(|| format!("POST {path}"))?;
+        let retry_after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
+        let retry_after_secs = retry_after.and_then(|it| it.parse().ok()).unwrap_or(1);
+        // A token is half a kilobyte and a batch has a thousand.
+        let body =
+            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_json().unwrap_or(Value::Null);
+        Ok(Answer { status: response.status().as_u16(), retry_after_secs, body })
+    }
+}
+
+struct Answer {
+    status: u16,
+    retry_after_secs: u64,
+    body: Value,
+}
+
+fn text(value: &Value) -> Result<&str> {
+    value.as_str().with_context(|| format!("no text: {value}"))
+}

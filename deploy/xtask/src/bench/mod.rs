@@ -1,0 +1,193 @@
+//! `cargo xtask bench`: the broker's CPU per delivered message beside mosquitto's, in one run on one machine.
+//!
+//! The load generator is a thread of this process and no MQTT client library: it writes what `mqtt::client` encodes
+//! and checks each message that arrives. Everything the product promises is on: the operator makes a plan above the
+//! load, and every client proves itself with a temporary token of its own and acts under its grants. What is counted
+//! is the whole `iotmq standalone` process, the control plane in it included, its database server not.
+
+mod broker;
+mod case;
+mod connection;
+mod idle;
+mod iotmq;
+mod load;
+mod mosquitto;
+mod process;
+mod report;
+
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use contract::qos::Qos;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use self::broker::Broker;
+use self::case::{Case, PAYLOAD_BYTES, Pace};
+use self::connection::{open_all, subscribe_to};
+use self::load::Load;
+use self::report::{CaseReport, Report, Run};
+use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, POSTGRES};
+
+/// Descriptors of each process that connections may not use.
+const DESCRIPTORS_KEPT: u64 = 900;
+
+/// What `cargo xtask bench` takes.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// One short round of every case: under 90 seconds.
+    #[arg(long)]
+    quick: bool,
+    /// Only these cases.
+    #[arg(long = "case", value_name = "CASE")]
+    cases: Vec<Case>,
+    /// Runs of each case on each broker; the median counts [default: 5, or 1 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds that each run is measured [default: 3, or 1.5 with --quick].
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How many connections to hold idle, several times if wanted; 0 for none [default: 5000 and 19000, or 2000 with
+    /// --quick].
+    #[arg(long = "idle", value_name = "CONNECTIONS")]
+    idle: Vec<usize>,
+    /// Workers of IoT MQ [default: its own].
+    #[arg(long)]
+    workers: Option<usize>,
+    /// The binary to measure [default: the release build, which is built first].
+    #[arg(long, value_name = "FILE")]
+    iotmq: Option<PathBuf>,
+    /// Write the figures to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures, prints the table and writes the JSON document.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let pace = Pace {
+        rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 5 }),
+        warm_up: Duration::from_millis(300),
+        measured: Duration::from_secs_f64(args.seconds.unwrap_or(if args.quick { 1.5 } else { 3.0 })),
+    };
+    let cases = if args.cases.is_empty() { Case::ALL.to_vec() } else { args.cases.clone() };
+    let idle = idle_counts(args)?;
+    packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO])?;
+
+    let peer = mosquitto::Mosquitto::start()?;
+    let version = peer.version.clone();
+    let own = iotmq::Iotmq::start(args.iotmq.as_deref(), args.workers)?;
+    let mut brokers = [Broker::Mosquitto(peer), Broker::Iotmq(own)];
+
+    let reports = measure_cases(&mut brokers, &cases, pace)?;
+    let [mosquitto_connections, iotmq_connections] = measure_connections(&mut brokers, &idle, args.quick)?;
+    let report = Report {
+        peer: version,
+        payload_bytes: PAYLOAD_BYTES,
+        processors: available_parallelism()?.get(),
+        cases: reports,
+        mosquitto_connections,
+        iotmq_connections,
+    };
+    println!("{}", report.table());
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Every case on every broker, round by round, so that a slow minute of the machine meets all of them.
+fn measure_cases(brokers: &mut [Broker; 2], cases: &[Case], pace: Pace) -> Result<Vec<CaseReport>> {
+    let mut runs: Vec<[Vec<Run>; 2]> = cases.iter().map(|_| [Vec::new(), Vec::new()]).collect();
+    for round in 0..pace.rounds {
+        for (case, runs) in cases.iter().zip(&mut runs) {
+            // Who goes first changes, so that neither always finds the caches of the other.
+            for at in [round % 2, 1 - round % 2] {
+                let run = measure(&mut brokers[at], *case, pace)
+                    .with_context(|| format!("`{}` on {}", case.name(), brokers[at].name()))?;
+                progress(&format!(
+                    "round {} {:<30} {:<10} {:>8.3} us",
+                    round + 1,
+                    case.name(),
+                    brokers[at].name(),
+                    run.micros_per_message
+                ));
+                runs[at].push(run);
+            }
+        }
+    }
+    Ok(cases
+        .iter()
+        .zip(runs)
+        .map(|(case, [mosquitto, iotmq])| CaseReport::new(*case, mosquitto, iotmq))
+        .collect())
+}
+
+/// One run of one case on one broker.
+fn measure(broker: &mut Broker, case: Case, pace: Pace) -> Result<Run> {
+    let identities = broker.identities(case)?;
+    let mut streams = open_all(broker.address(), &identities)?;
+    let qos = Qos::from_bits(case.qos()).context("a QoS")?;
+    for (at, stream) in streams[case.publishers()..].iter_mut().enumerate() {
+        subscribe_to(stream, &load::filter(at), qos)?;
+    }
+    let mut load = Load::new(case, streams)?;
+    load.run(pace.warm_up)?;
+    let (cpu, delivered, at) = (broker.process()?.cpu_micros()?, load.delivered(), now());
+    load.run(pace.measured)?;
+    let (micros, messages, elapsed) =
+        (broker.process()?.cpu_micros()? - cpu, load.delivered() - delivered, now() - at);
+    load.drain()?;
+    Ok(Run {
+        micros_per_message: micros as f64 / messages as f64,
+        messages_per_sec: messages as f64 / elapsed.as_secs_f64(),
+        cores: micros as f64 / elapsed.as_micros() as f64,
+    })
+}
+
+fn measure_connections(
+    brokers: &mut [Broker; 2],
+    counts: &[usize],
+    quick: bool,
+) -> Result<[Vec<idle::Connections>; 2]> {
+    let rest = Duration::from_secs(if quick { 1 } else { 3 });
+    let mut figures = [Vec::new(), Vec::new()];
+    for &count in counts {
+        for (broker, figures) in brokers.iter_mut().zip(&mut figures) {
+            let measured = idle::measure(broker, count, rest)
+                .with_context(|| format!("{count} connections on {}", broker.name()))?;
+            progress(&format!(
+                "{count} connections {:<10} {:>8.0} bytes each",
+                broker.name(),
+                measured.idle_bytes
+            ));
+            figures.push(measured);
+        }
+    }
+    Ok(figures)
+}
+
+/// The counts that were asked for, each bounded by what the descriptor limit of a process leaves.
+fn idle_counts(args: &Args) -> Result<Vec<usize>> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let bound = usize::try_from(hard.saturating_sub(DESCRIPTORS_KEPT))?;
+    let wanted = match (args.idle.is_empty(), args.quick) {
+        (false, _) => args.idle.clone(),
+        (true, true) => vec![2_000],
+        (true, false) => vec![5_000, 19_000],
+    };
+    Ok(wanted.into_iter().map(|count| count.min(bound)).filter(|&count| count > 0).collect())
+}
+
+/// A line that says how far the run is.
+fn progress(line: &str) {
+    eprintln!("{line}");
+}
+
+/// The clock of the load.
+#[expect(clippy::disallowed_methods, reason = "a load generator is all shell: it measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}

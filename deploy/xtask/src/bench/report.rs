@@ -1,0 +1,144 @@
+//! The figures: medians, the table for people and the JSON document for programs.
+
+use serde::Serialize;
+
+use super::case::Case;
+use super::idle::Connections;
+
+/// One run of one case on one broker.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Run {
+    /// CPU microseconds of the broker's process for each delivered message.
+    pub(crate) micros_per_message: f64,
+    /// Delivered messages a second.
+    pub(crate) messages_per_sec: f64,
+    /// Share of one core that the broker used.
+    pub(crate) cores: f64,
+}
+
+/// The runs of one case on both brokers.
+#[derive(Debug, Serialize)]
+pub(crate) struct CaseReport {
+    /// The case's name.
+    pub(crate) case: &'static str,
+    /// Median CPU microseconds a message, mosquitto.
+    pub(crate) mosquitto_micros: f64,
+    /// Median CPU microseconds a message, IoT MQ.
+    pub(crate) iotmq_micros: f64,
+    /// IoT MQ's by mosquitto's.
+    pub(crate) ratio: f64,
+    /// Every run on mosquitto.
+    pub(crate) mosquitto: Vec<Run>,
+    /// Every run on IoT MQ.
+    pub(crate) iotmq: Vec<Run>,
+}
+
+/// Everything that one invocation has measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// What the peer says of its version.
+    pub(crate) peer: String,
+    /// Payload bytes of every message.
+    pub(crate) payload_bytes: usize,
+    /// Processors of this machine.
+    pub(crate) processors: usize,
+    /// The cases.
+    pub(crate) cases: Vec<CaseReport>,
+    /// Connections on mosquitto, one entry for each count.
+    pub(crate) mosquitto_connections: Vec<Connections>,
+    /// Connections on IoT MQ.
+    pub(crate) iotmq_connections: Vec<Connections>,
+}
+
+impl CaseReport {
+    /// The report of a case whose runs are all there.
+    pub(crate) fn new(case: Case, mosquitto: Vec<Run>, iotmq: Vec<Run>) -> Self {
+        let micros = |runs: &[Run]| median(runs.iter().map(|run| run.micros_per_message).collect());
+        let (mosquitto_micros, iotmq_micros) = (micros(&mosquitto), micros(&iotmq));
+        Self {
+            case: case.name(),
+            mosquitto_micros,
+            iotmq_micros,
+            ratio: iotmq_micros / mosquitto_micros,
+            mosquitto,
+            iotmq,
+        }
+    }
+}
+
+impl Report {
+    /// The table for people.
+    pub(crate) fn table(&self) -> String {
+        let mut lines = vec![format!(
+            "CPU microseconds (user + system) of the broker's process per delivered message, {} B payload, median of {} \
+             (lowest-highest), {} processors; peer: {}",
+            self.payload_bytes,
+            self.cases.first().map_or(0, |it| it.iotmq.len()),
+            self.processors,
+            self.peer,
+        )];
+        lines.push(format!(
+            "{:<30} {:>24} {:>24} {:>8} {:>22}",
+            "case", "mosquitto", "iotmq", "ratio", "messages/s (m, i)"
+        ));
+        for it in &self.cases {
+            lines.push(format!(
+                "{:<30} {:>24} {:>24} {:>8.3} {:>22}",
+                it.case,
+                spread(it.mosquitto_micros, &it.mosquitto),
+                spread(it.iotmq_micros, &it.iotmq),
+                it.ratio,
+                format!("{:.0} k, {:.0} k", rate(&it.mosquitto) / 1e3, rate(&it.iotmq) / 1e3),
+            ));
+        }
+        let connections = self.mosquitto_connections.iter().zip(&self.iotmq_connections);
+        for (mosquitto, iotmq) in connections {
+            lines.push(String::new());
+            lines.push(format!("{} connections", iotmq.connections));
+            for (name, theirs, ours) in [
+                ("  idle, bytes each", mosquitto.idle_bytes, iotmq.idle_bytes),
+                ("  connect, us each", mosquitto.connect_micros, iotmq.connect_micros),
+                ("  connect again, us each", mosquitto.connect_again_micros, iotmq.connect_again_micros),
+                ("  idle, us/s for all", mosquitto.idle_micros_per_sec, iotmq.idle_micros_per_sec),
+            ] {
+                let ratio = if theirs > 0.0 { format!("{:.3}", ours / theirs) } else { "-".to_owned() };
+                lines.push(format!("{name:<30} {theirs:>24.1} {ours:>24.1} {ratio:>8}"));
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+fn spread(median: f64, runs: &[Run]) -> String {
+    let figures = || runs.iter().map(|run| run.micros_per_message);
+    let (low, high) = (figures().fold(f64::MAX, f64::min), figures().fold(0.0, f64::max));
+    format!("{median:.3} ({low:.3}-{high:.3})")
+}
+
+fn rate(runs: &[Run]) -> f64 {
+    median(runs.iter().map(|run| run.messages_per_sec).collect())
+}
+
+/// The middle value; of an even number the mean of the two in the middle. 0 of nothing.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => values[count / 2],
+        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_stands_in_the_middle() {
+        for (values, expected) in
+            [(vec![], 0.0), (vec![3.0], 3.0), (vec![9.0, 1.0, 2.0], 2.0), (vec![4.0, 1.0, 3.0, 2.0], 2.5)]
+        {
+            assert!((median(values) - expected).abs() < f64::EPSILON);
+        }
+    }
+}
