@@ -40,6 +40,13 @@ impl<T> Answer<T> {
         answer
     }
 
+    /// Another status: for what was made and cannot be read again.
+    #[must_use]
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
     /// 204.
     pub(crate) fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: None }

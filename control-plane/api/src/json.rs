@@ -70,13 +70,17 @@ fn is_json(media_type: &str) -> bool {
     matches!(essence.as_str(), "application/json" | "application/merge-patch+json")
 }
 
-/// A text as a `T`, or the problem with where it lies.
+/// A text, which is an object, as a `T`; or the problem with where it lies.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     Strict { depth: 0 }
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end())
         .map_err(|error| Problem::new(ProblemCode::MalformedJson, error.to_string()))?;
+    // A list would pass for a struct whose members it gives in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::field("", "wrong_type", "the body must be an object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| explain(&error))
 }
@@ -249,7 +253,9 @@ mod tests {
         check(r"{}", ValidationFailed, "/name", "required");
         check(r#"{"name":1}"#, ValidationFailed, "/name", "wrong_type");
         check(r#"{"name":null}"#, ValidationFailed, "/name", "wrong_type");
-        check("[1]", ValidationFailed, "/0", "wrong_type");
+        for text in ["[1]", r#"["a",{},[]]"#, "1", "null", "\"a\"", " []"] {
+            check(text, ValidationFailed, "", "wrong_type");
+        }
         check(r#"{"name":"a","colour":1}"#, UnknownField, "/colour", "unknown");
         check(r#"{"name":"a","a/b":1}"#, UnknownField, "/a~1b", "unknown");
         check(r#"{"name":"a","labels":{"x/y":1}}"#, ValidationFailed, "/labels/x~1y", "wrong_type");
@@ -275,7 +281,7 @@ mod tests {
 
     #[test]
     fn depth_is_bounded() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(parse::<serde_json::Value>(nested(BODY_DEPTH_MAX).as_bytes()).is_ok());
         let problem =
             parse::<serde_json::Value>(nested(BODY_DEPTH_MAX + 1).as_bytes()).expect_err("too deep");

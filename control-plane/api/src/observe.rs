@@ -7,8 +7,8 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
-    REFERRER_POLICY, RETRY_AFTER, TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -43,12 +43,11 @@ pub(crate) async fn observe(
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let trace = trace_id(request.headers()).unwrap_or_default().to_owned();
     request.extensions_mut().insert(id);
-    let ambiguous = has_two_lengths(request.headers());
     let running = metrics.begin();
     let started = now();
     let span = tracing::info_span!("request", %id, method, route, trace);
     let mut response = async {
-        let response = if ambiguous { two_lengths() } else { next.run(request).await };
+        let response = next.run(request).await;
         let status = response.status().as_u16();
         let duration_ms = started.elapsed().as_millis();
         tracing::debug!(status, duration_ms, "answered");
@@ -66,17 +65,6 @@ pub(crate) async fn observe(
     let id = HeaderValue::try_from(id.to_string()).expect("a UUID is a header value");
     response.headers_mut().insert(REQUEST_ID.clone(), id);
     response
-}
-
-/// Whether the end of the body could be read in two ways, which is how requests are smuggled past a proxy.
-fn has_two_lengths(headers: &HeaderMap) -> bool {
-    headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING)
-}
-
-fn two_lengths() -> Response {
-    let detail = "a request has `Content-Length` or `Transfer-Encoding`, not both";
-    let problem = Problem::new(ProblemCode::InvalidParameter, detail);
-    ([(CONNECTION, "close")], problem).into_response()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this layer is the shell that measures")]
@@ -257,17 +245,6 @@ mod tests {
         let (response, json) = call(Method::GET, "/limited").await;
         assert_eq!(response.headers()["retry-after"], "7");
         assert_eq!((json["retryable"].as_bool(), response.status().as_u16()), (Some(true), 429));
-    }
-
-    #[tokio::test]
-    async fn a_body_with_two_lengths_is_refused_and_the_connection_closed() {
-        let request =
-            Request::post("/fine").header("content-length", "5").header("transfer-encoding", "chunked");
-        let response = app().oneshot(request.body(Body::empty()).expect("a request")).await.expect("answers");
-        assert_eq!(
-            (response.status().as_u16(), &response.headers()["connection"]),
-            (400, &"close".parse().expect("x"))
-        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Grants: what a temporary token or a credential may do. What is not granted is denied.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::qos::Qos;
 use crate::topic::TopicFilter;
@@ -41,10 +42,29 @@ impl Grant {
 }
 
 /// The grants of one principal; the pure decision over them. An empty list denies everything.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+///
+/// In a document, a grant that this release cannot read is passed over: it grants nothing, and its neighbours stand.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Grants(Vec<Grant>);
+
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Readable {
+            Grant(Grant),
+            OfALaterRelease(IgnoredAny),
+        }
+        let grants = Vec::<Readable>::deserialize(deserializer)?;
+        let readable = grants.into_iter().filter_map(|it| match it {
+            Readable::Grant(grant) => Some(grant),
+            Readable::OfALaterRelease(_) => None,
+        });
+        Ok(Self(readable.collect()))
+    }
+}
 
 /// Every answer about publishing to one topic: one bit for each QoS, without and with retain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -161,8 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_member_is_refused() {
-        let json = r#"[{"actions":["publish"],"topic_filter":"a","qos":1}]"#;
-        assert!(serde_json::from_str::<Grants>(json).is_err());
+    fn a_grant_of_a_later_release_grants_nothing_and_harms_no_other() {
+        let later = r#"[{"actions":["publish"],"topic_filter":"a","only_on":"monday"},
+                        {"actions":["publish","teleport"],"topic_filter":"a"},
+                        {"actions":["publish"],"topic_filter":"b"}, 7]"#;
+        let grants = grants(later);
+        assert!(!grants.publish_rights("a").any(), "what bounds it is not understood");
+        assert!(grants.publish_rights("b").allow(Qos::AtMostOnce, false));
+        assert_eq!(grants.as_slice().len(), 1);
+    }
+
+    #[test]
+    fn one_grant_alone_is_read_strictly() {
+        assert!(serde_json::from_str::<Grant>(r#"{"actions":["publish"],"topic_filter":"a","qos":1}"#).is_err());
     }
 }

@@ -133,3 +133,34 @@ impl Controller {
         reconcilers::spawn(&mut self.tasks, &self.services, state, &self.stop);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(address: SocketAddr) -> StartError {
+        let mut config: Config = toml::from_str(crate::DEFAULTS).expect("the defaults");
+        config.api.address = address;
+        start(config, MasterKey::new([0; 32])).await.err().expect("refused before the database is asked")
+    }
+
+    #[tokio::test]
+    async fn only_loopback_is_served_without_tls() {
+        for address in ["0.0.0.0:0", "192.0.2.1:8080", "[::]:0", "[2001:db8::1]:8080"] {
+            let error = refused(address.parse().expect("an address")).await;
+            assert!(matches!(error, StartError::NotLoopback { .. }), "{address}: {error}");
+            assert!(error.to_string().contains("TLS"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = taken.local_addr().expect("an address");
+        let error = refused(address).await;
+        assert!(
+            matches!(error, StartError::Listen { .. }) && error.to_string().contains(&address.to_string()),
+            "{error}"
+        );
+    }
+}

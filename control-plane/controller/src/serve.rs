@@ -174,6 +174,24 @@ mod tests {
         assert_eq!(&answer, b"HTTP/1.1");
     }
 
+    /// The two servers of a chain must not read the end of a body at different places: what follows such a body is
+    /// not taken for a request (RFC 9112, 6.1).
+    #[tokio::test]
+    async fn a_body_with_two_lengths_ends_the_connection() {
+        for lengths in
+            ["Content-Length: 44\r\nTransfer-Encoding: chunked", "Content-Length: 5\r\nContent-Length: 6"]
+        {
+            let server = server(1).await;
+            let mut stream = TcpStream::connect(server.address).await.expect("connects");
+            let request = format!("POST / HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n0\r\n\r\n{GET}");
+            stream.write_all(request.as_bytes()).await.expect("writes");
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).await.expect("the end");
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+            assert!(answers.starts_with("HTTP/1.1 4"), "{answers}");
+        }
+    }
+
     #[tokio::test]
     async fn a_head_that_is_too_large_is_refused() {
         let server = server(1).await;

@@ -21,7 +21,8 @@ impl LogTail {
         while let Ok(1..) = (&mut output).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             line.clear();
-            if text.contains("FATAL:") || text.contains("PANIC:") {
+            // FATAL ends one connection, which its client learns by itself; PANIC ends the server.
+            if text.contains("PANIC:") {
                 tracing::warn!(target: "postgres", "{text}");
             } else {
                 tracing::debug!(target: "postgres", "{text}");

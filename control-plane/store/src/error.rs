@@ -29,14 +29,10 @@ pub enum Constraint {
     PlanTaken,
     /// The tenant has an instance of this name.
     InstanceNameTaken,
-    /// The label was given to some instance before.
-    LabelTaken,
     /// The instance has a topic of this name.
     TopicTaken,
     /// The instance has a credential of this user name.
     UsernameTaken,
-    /// The instance has a signing key of this name.
-    KeyTaken,
 }
 
 /// Every constraint with a meaning, by its name in the schema.
@@ -44,10 +40,8 @@ const CONSTRAINTS: &[(&str, Constraint)] = &[
     ("member_email_key", Constraint::EmailTaken),
     ("plan_name_version_key", Constraint::PlanTaken),
     ("instance_tenant_id_name_key", Constraint::InstanceNameTaken),
-    ("instance_label_pkey", Constraint::LabelTaken),
     ("topic_pkey", Constraint::TopicTaken),
     ("credential_instance_id_username_key", Constraint::UsernameTaken),
-    ("signing_key_pkey", Constraint::KeyTaken),
 ];
 
 impl StoreError {
@@ -97,5 +91,29 @@ impl From<sqlx::Error> for StoreError {
                 | sqlx::Error::WorkerCrashed
         );
         if unavailable { Self::Unavailable(error) } else { Self::Database(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_constraint_with_a_meaning_is_one_of_the_schema() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let schema: String = std::fs::read_dir(folder)
+            .expect("the migrations")
+            .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a text"))
+            .collect();
+        for (name, constraint) in CONSTRAINTS {
+            assert!(schema.contains(name), "`{name}`, which means {constraint:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_is_ours() {
+        assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_unavailable());
+        assert!(StoreError::from(sqlx::Error::Io(std::io::Error::other("cut"))).is_unavailable());
+        assert!(!StoreError::from(sqlx::Error::RowNotFound).is_unavailable());
     }
 }

@@ -225,7 +225,8 @@ pub struct Report<'a> {
     pub connections: &'a BTreeMap<InstanceId, u64>,
 }
 
-/// Takes a node's report.
+/// Takes a node's report. What the node has acknowledged while the report was on its way stands: within a timeline
+/// only [`see`] takes a generation back.
 pub async fn update(
     connection: &mut PgConnection,
     node: NodeId,
@@ -233,7 +234,8 @@ pub async fn update(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE node SET version = $2, format_version = $3, timeline = $4, generation = $5,
+        "UPDATE node SET version = $2, format_version = $3, timeline = $4,
+             generation = CASE WHEN timeline = $4 THEN greatest(generation, $5) ELSE $5 END,
              urgent_timeline = $6, urgent_sequence = $7, connections = $8, last_seen_at = $9
          WHERE node_id = $1",
         node.0,

@@ -9,9 +9,17 @@ use crate::StoreError;
 /// The key of the advisory lock under which the template is made once.
 const TEMPLATE_LOCK: i64 = 0x696f_746d_7101;
 
-/// Makes a database of its own on the server at `url` and answers its URL. The name is told in it; it is left behind
-/// for whoever looks into a failed test, on a server that is thrown away.
-pub async fn create(url: &str) -> Result<String, StoreError> {
+/// A database of a test's own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TestDatabase {
+    /// Its name on the server.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+}
+
+/// Makes a database with the schema on the server at `url`; whoever asked drops it.
+pub async fn create(url: &str) -> Result<TestDatabase, StoreError> {
     let options: PgConnectOptions = url.parse()?;
     let mut server = options.connect().await?;
     let template = template(&options, &mut server).await?;
@@ -25,7 +33,7 @@ pub async fn create(url: &str) -> Result<String, StoreError> {
     // A copy of the template has the template's timeline, which must be one database's alone.
     sqlx::query("UPDATE feed_head SET timeline = gen_random_uuid()").execute(&mut database).await?;
     database.close().await?;
-    Ok(options.to_url_lossy().to_string())
+    Ok(TestDatabase { name, url: options.to_url_lossy().to_string() })
 }
 
 /// The name of the template, which is made if it is not there: by its name it fits these migrations only.

@@ -104,7 +104,8 @@ impl Drop for Alive {
 /// of its own.
 pub fn start(config: Config) -> Result<Broker, StartError> {
     config.check()?;
-    let client = config.controller.url.as_deref().map(|url| NodeClient::new(url, Timeouts::default())).transpose();
+    let client =
+        config.controller.url.as_deref().map(|url| NodeClient::new(url, Timeouts::default())).transpose();
     let client = client.map_err(|error| StartError::Controller(ClientStartError(error)))?;
     let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
     std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
@@ -115,7 +116,10 @@ pub fn start(config: Config) -> Result<Broker, StartError> {
     for listener in &config.listeners {
         let (socket, address) = listen(listener.address)?;
         mqtt_addresses.push(address);
-        doors.push(Door { listener: socket, default_instance: listener.default_instance.as_deref().map(Arc::from) });
+        doors.push(Door {
+            listener: socket,
+            default_instance: listener.default_instance.as_deref().map(Arc::from),
+        });
     }
     let http = config.http.address.map(listen).transpose()?;
     let http_address = http.as_ref().map(|(_, address)| *address);
@@ -211,7 +215,9 @@ impl Broker {
         let node = Arc::clone(&self.node);
         let id = WorkerId::new(index).expect("the configuration bounds the workers");
         self.start_thread(&format!("worker-{index}"), ended, move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => runtime.block_on(async { Worker::new(node, id, commands).run().await }),
                 Err(error) => tracing::error!(error = ?error, "a worker cannot be started"),

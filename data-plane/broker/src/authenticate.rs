@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use contract::claims::ClaimsError;
 use contract::feed::{Authentication, CredentialDocument, CredentialSecret, InstanceState};
 use contract::grant::Grants;
 use contract::ids::CredentialId;
-use contract::claims::ClaimsError;
 use contract::refusal::Refusal;
 use contract::time::UnixMillis;
 use replica::{InstanceRules, Replica};
@@ -103,7 +103,11 @@ impl Proof {
     }
 
     /// Takes the credential's document as it is now; an error when it is no longer a proof.
-    pub(crate) fn renew(&mut self, now: Option<&Arc<CredentialDocument>>, client_id: &str) -> Result<(), Refusal> {
+    pub(crate) fn renew(
+        &mut self,
+        now: Option<&Arc<CredentialDocument>>,
+        client_id: &str,
+    ) -> Result<(), Refusal> {
         let Self::Credential { document, secret } = self else { return Ok(()) };
         let now = now.filter(|now| now.id == document.id).ok_or(Refusal::CredentialsWrong)?;
         if !now.secrets.contains(secret) {
@@ -242,5 +246,9 @@ fn check_state(rules: &InstanceRules) -> Result<(), Refusal> {
 }
 
 fn accepts(rules: &InstanceRules, kind: Authentication) -> Result<(), Refusal> {
-    if rules.document.authentication.contains(&kind) { Ok(()) } else { Err(Refusal::AuthenticationKindRefused) }
+    if rules.document.authentication.contains(&kind) {
+        Ok(())
+    } else {
+        Err(Refusal::AuthenticationKindRefused)
+    }
 }

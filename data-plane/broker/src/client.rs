@@ -34,8 +34,42 @@ pub(crate) enum Pause {
     Rate,
     /// Its instance has been, or has no room on its way to another worker.
     Instance,
+    /// Its instance has had its turns of this round, and others wait.
+    Turn,
     /// It does not take what it is sent.
     Output,
+}
+
+/// Messages of QoS 1 for a client that has received as much as it may, not yet counted against its rate.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// Whole packets.
+    pub(crate) bytes: Vec<u8>,
+    /// How many of the bytes have been let go.
+    released: usize,
+}
+
+impl Held {
+    /// Appends the next packet to `output`; the answer is how long it is, 0 when there is none.
+    pub(crate) fn release(&mut self, output: &mut Vec<u8>) -> usize {
+        let next = mqtt::frame(&self.bytes[self.released..], usize::MAX);
+        let size = next.ok().flatten().map_or(0, |frame| frame.total);
+        output.extend_from_slice(&self.bytes[self.released..self.released + size]);
+        self.released += size;
+        size
+    }
+
+    /// Gives back the room of what has been let go, now and then.
+    pub(crate) fn compact(&mut self) {
+        if self.released * 2 > self.bytes.len() {
+            self.bytes.drain(..self.released);
+            self.released = 0;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.released == self.bytes.len()
+    }
 }
 
 /// One connected client.
@@ -60,8 +94,8 @@ pub(crate) struct Client {
     pub(crate) has_output: Cell<bool>,
     /// The socket takes no more for now.
     pub(crate) is_blocked: Cell<bool>,
-    /// Output waits until the client may receive again.
-    pub(crate) is_held: Cell<bool>,
+    /// There while the client has received more than it may: messages wait here until that is paid for.
+    pub(crate) held: RefCell<Option<Box<Held>>>,
     pub(crate) pause: Cell<Option<Pause>>,
     pub(crate) ending: Cell<Option<Ending>>,
     pub(crate) inbound: Bucket,
@@ -101,7 +135,7 @@ impl Client {
             output: RefCell::default(),
             has_output: Cell::new(false),
             is_blocked: Cell::new(false),
-            is_held: Cell::new(false),
+            held: RefCell::default(),
             pause: Cell::new(None),
             ending: Cell::new(None),
             inbound: Bucket::full(now, &paces.client_in),

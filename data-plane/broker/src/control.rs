@@ -71,7 +71,10 @@ impl Control {
     }
 
     /// Asks every worker the same; a worker that is gone does not answer.
-    async fn ask<T>(&self, mut question: impl FnMut(oneshot::Sender<T>) -> Command) -> Vec<oneshot::Receiver<T>> {
+    async fn ask<T>(
+        &self,
+        mut question: impl FnMut(oneshot::Sender<T>) -> Command,
+    ) -> Vec<oneshot::Receiver<T>> {
         let mut answers = Vec::with_capacity(self.node.commands.len());
         for commands in &self.node.commands {
             let (sender, receiver) = oneshot::channel();

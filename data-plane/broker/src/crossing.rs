@@ -183,7 +183,9 @@ mod tests {
         crossing.push(worker(0), worker(1), vec![0; 10]);
         assert!(!crossing.has_room(worker(0), worker(1), 0));
         assert!(crossing.has_room(worker(1), worker(0), 0), "the way back is another ring");
-        assert!(!crossing.is_overfull(worker(0), worker(1), 9) && crossing.is_overfull(worker(0), worker(1), 10));
+        assert!(
+            !crossing.is_overfull(worker(0), worker(1), 9) && crossing.is_overfull(worker(0), worker(1), 10)
+        );
         drained(&crossing, 1);
         assert!(is_knocked(&crossing, 0));
         assert!(crossing.has_room(worker(0), worker(1), 0));

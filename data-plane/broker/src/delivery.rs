@@ -8,10 +8,11 @@ use mqtt::Publish;
 use router::{Target, WorkerId};
 use session::{Delivered, Message};
 
-use crate::client::Client;
+use crate::client::{Client, Held};
 use crate::local_instance::{LocalInstance, Paces};
 use crate::metrics::DropReason;
 use crate::routes::Route;
+use crate::schedule::Timer;
 use crate::worker::Worker;
 
 impl Worker {
@@ -63,10 +64,8 @@ impl Worker {
         paces: &Paces,
     ) {
         let (instance, now) = (&*client.instance, self.now());
-        // QoS 1 is owed: it goes into debt, and the client's output waits until that is paid.
-        if qos.min(granted) == Qos::AtMostOnce && !client.outbound.has_some(now, &paces.client_out) {
-            instance.counts.dropped(DropReason::ClientRate);
-            return;
+        if !client.outbound.has_some(now, &paces.client_out) || client.held.borrow().is_some() {
+            return self.deliver_over_rate(client, message, granted, qos);
         }
         let mut session = client.session.borrow_mut();
         let Some(session) = session.as_mut() else { return };
@@ -86,13 +85,73 @@ impl Worker {
         }
     }
 
+    /// A message for a client that has received as much as it may: at QoS 0 it is dropped, at QoS 1 it waits.
+    #[cold]
+    fn deliver_over_rate(&self, client: &Rc<Client>, message: &mut Message<'_>, granted: Qos, qos: Qos) {
+        let instance = &*client.instance;
+        if qos.min(granted) == Qos::AtMostOnce {
+            instance.counts.dropped(DropReason::ClientRate);
+            return;
+        }
+        let mut session = client.session.borrow_mut();
+        let Some(session) = session.as_mut() else { return };
+        let mut held = client.held.borrow_mut();
+        let held = held.get_or_insert_with(|| Box::new(self.hold(client)));
+        match session.deliver(message, granted, &mut held.bytes) {
+            delivered @ (Delivered::Sent(bytes) | Delivered::Waiting(bytes)) => {
+                instance.counts.went_out(bytes);
+                instance.outbound.take(self.now(), &instance.paces().outbound, 1, bytes as usize);
+                // What waits for acknowledgements does not come by here again.
+                if delivered == Delivered::Waiting(bytes) {
+                    client.outbound.take(self.now(), &instance.paces().client_out, 1, bytes as usize);
+                }
+            }
+            Delivered::Dropped(reason) => instance.counts.dropped(reason.into()),
+        }
+    }
+
+    /// Begins to hold messages back until what the client has received is paid for.
+    fn hold(&self, client: &Client) -> Held {
+        self.schedule_release(client);
+        Held::default()
+    }
+
+    fn schedule_release(&self, client: &Client) {
+        let wait = client.outbound.wait(self.now(), &client.instance.paces().client_out);
+        self.schedule((self.now() + wait).div_ceil(1000), Timer::Release(client.key));
+    }
+
+    /// Lets go of as much of what was held back as the client may receive now.
+    pub(crate) fn release(&self, client: &Rc<Client>) {
+        let mut slot = client.held.borrow_mut();
+        let Some(held) = slot.as_mut() else { return };
+        let rates = client.instance.paces().client_out;
+        let mut output = client.output.borrow_mut();
+        while client.outbound.has_some(self.now(), &rates) {
+            match held.release(&mut output) {
+                0 => break,
+                bytes => client.outbound.take(self.now(), &rates, 1, bytes),
+            };
+        }
+        held.compact();
+        if held.is_empty() {
+            *slot = None;
+        } else {
+            self.schedule_release(client);
+        }
+        drop(output);
+        self.note_output(client);
+    }
+
     /// Adds a message to this round's batch for each of the workers.
     fn cross(&self, instance: &LocalInstance, workers: u64, publish: &Publish<'_>, publisher: &str) {
         let &Publish { qos, retain, topic, payload, .. } = publish;
         let envelope = Envelope { instance: instance.shared.id, qos, retain, topic, publisher, payload };
         let mut batches = self.crossing.borrow_mut();
         for (index, batch) in batches.iter_mut().enumerate() {
-            let Some(worker) = WorkerId::new(index).filter(|worker| workers & worker.bit() != 0) else { continue };
+            let Some(worker) = WorkerId::new(index).filter(|worker| workers & worker.bit() != 0) else {
+                continue;
+            };
             if self.node.crossing.is_overfull(self.id, worker, batch.as_bytes().len()) {
                 instance.counts.dropped(DropReason::CrossingFull);
             } else if batch.append(&envelope).is_err() {
@@ -124,7 +183,9 @@ impl Worker {
             for envelope in envelopes {
                 match envelope {
                     Ok(envelope) => self.deliver_envelope(&envelope),
-                    Err(error) => tracing::error!(error = ?error, "a message of another worker cannot be read"),
+                    Err(error) => {
+                        tracing::error!(error = ?error, "a message of another worker cannot be read");
+                    }
                 }
             }
         });

@@ -52,15 +52,19 @@ async fn accept(
     listener: TcpListener,
     default_instance: Option<Arc<str>>,
 ) {
+    let mut is_well = true;
     while let Some(accepted) = node.stop.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(error = ?error, "a connection could not be accepted");
+                if std::mem::take(&mut is_well) {
+                    tracing::warn!(error = ?error, "connections cannot be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        is_well = true;
         let Some(permit) = Handshakes::admit(&handshakes, peer.ip(), &node) else {
             node.refused.add(Refusal::TooManyHandshakes);
             continue;
@@ -75,7 +79,12 @@ async fn accept(
 }
 
 /// Brings one connection to its worker, or to its end.
-async fn shake_hands(node: &Arc<Node>, mut stream: TcpStream, peer: SocketAddr, default_instance: Option<&str>) {
+async fn shake_hands(
+    node: &Arc<Node>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    default_instance: Option<&str>,
+) {
     // An acknowledgement and a message in two segments would else wait 40 ms for each other.
     let _ = stream.set_nodelay(true);
     let rechecks = node.rechecks.load(Ordering::SeqCst);

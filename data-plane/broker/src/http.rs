@@ -24,7 +24,11 @@ use crate::metrics::{Counts, Metrics};
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers until the node stops.
-pub(crate) async fn run(listener: TcpListener, control: Control, stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn run(
+    listener: TcpListener,
+    control: Control,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -73,10 +77,18 @@ impl Collector for Scrape {
             let counts = metrics.instances.iter().map(|(id, counts)| (id.to_string(), read(counts)));
             family(&mut encoder, name, help, "instance", counts, ConstCounter::new)?;
         }
-        let refused = metrics.total.refused.iter().map(|(refusal, &count)| (refusal.name().to_owned(), count));
+        let refused =
+            metrics.total.refused.iter().map(|(refusal, &count)| (refusal.name().to_owned(), count));
         family(&mut encoder, "refused", "What clients were refused", "reason", refused, ConstCounter::new)?;
         let dropped = metrics.total.dropped.iter().map(|(reason, &count)| (reason.name().to_owned(), count));
-        family(&mut encoder, "dropped", "Deliveries that did not take place", "reason", dropped, ConstCounter::new)?;
+        family(
+            &mut encoder,
+            "dropped",
+            "Deliveries that did not take place",
+            "reason",
+            dropped,
+            ConstCounter::new,
+        )?;
         let panics = ConstCounter::new(metrics.panics);
         let help = "Failures of the program that cost one client its connection";
         let panics_encoder = encoder.encode_descriptor("panics", help, None, panics.metric_type())?;

@@ -62,7 +62,13 @@ impl Instances {
                 self.workers,
             );
             let seed = self.hasher.hash_one((id, "routes"));
-            Arc::new(Instance::new(id, workers, RouteTable::new(seed, self.epochs()), self.hasher.clone(), now))
+            Arc::new(Instance::new(
+                id,
+                workers,
+                RouteTable::new(seed, self.epochs()),
+                self.hasher.clone(),
+                now,
+            ))
         };
         let mut by_id = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(by_id.entry(id).or_insert_with(make))
@@ -123,7 +129,13 @@ impl Seats {
 }
 
 impl Instance {
-    fn new(id: InstanceId, workers: Box<[WorkerId]>, routes: RouteTable, hasher: RandomState, now: Micros) -> Self {
+    fn new(
+        id: InstanceId,
+        workers: Box<[WorkerId]>,
+        routes: RouteTable,
+        hasher: RandomState,
+        now: Micros,
+    ) -> Self {
         Self {
             id,
             routes: RwLock::new(routes),

@@ -58,7 +58,13 @@ pub(crate) struct LocalInstance {
     pub(crate) counts: Cells,
     /// Clients that are not read until the instance may receive again, in the order in which they get their turns.
     pub(crate) waiting: RefCell<VecDeque<ClientKey>>,
-    /// A timer is set for those.
+    /// It is in the list of those that have work.
+    pub(crate) is_working: Cell<bool>,
+    /// Turns that its clients have had in this round.
+    pub(crate) turns: Cell<u32>,
+    /// Clients that wait for their turns in a later round.
+    pub(crate) deferred: RefCell<VecDeque<ClientKey>>,
+    /// A timer is set for those that wait for the instance.
     pub(crate) is_timed: Cell<bool>,
     /// When its last client left.
     pub(crate) unused_since: Cell<Micros>,
@@ -82,6 +88,9 @@ impl LocalInstance {
             routes: Routes::default(),
             counts: Cells::default(),
             waiting: RefCell::default(),
+            is_working: Cell::new(false),
+            turns: Cell::new(0),
+            deferred: RefCell::default(),
             is_timed: Cell::new(false),
             unused_since: Cell::new(now),
         }

@@ -150,7 +150,8 @@ impl Worker {
         let proof = client.proof.borrow();
         let allowed = match ending {
             Ending::Refused(
-                refusal @ (Refusal::CredentialsWrong | Refusal::CredentialDisabled | Refusal::InstanceUnknown),
+                refusal
+                @ (Refusal::CredentialsWrong | Refusal::CredentialDisabled | Refusal::InstanceUnknown),
             ) => Err(refusal),
             Ending::Refused(_) | Ending::Disconnected | Ending::Gone => proof.check(&rules),
         };

@@ -88,7 +88,9 @@ impl RefusalAtomics {
     }
 
     pub(crate) fn read(&self) -> BTreeMap<Refusal, u64> {
-        nonzero(Refusal::ALL.iter().map(|&refusal| (refusal, self.0[refusal as usize].load(Ordering::Relaxed))))
+        nonzero(
+            Refusal::ALL.iter().map(|&refusal| (refusal, self.0[refusal as usize].load(Ordering::Relaxed))),
+        )
     }
 }
 

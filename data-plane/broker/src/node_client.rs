@@ -176,7 +176,14 @@ impl NodeClient {
 
     /// Asks for the urgent entries after `after`, waiting up to `wait_secs` for one.
     pub(crate) async fn urgent(&self, after: u64, wait_secs: u64) -> Result<UrgentAnswer, CallError> {
-        let url = self.url("urgent", &[("after", &after.to_string()), ("wait_secs", &wait_secs.to_string())]);
+        let url = self.url(
+            "urgent",
+            &[
+                ("after", &after.to_string()),
+                ("wait_secs", &wait_secs.to_string()),
+                ("format_version", &FORMAT_VERSION.to_string()),
+            ],
+        );
         let body = self.call(self.http.get(url), Duration::from_secs(wait_secs), FEED_BYTES_MAX).await?;
         decode(&body, |answer: &UrgentAnswer| answer.format_version)
     }

@@ -101,8 +101,10 @@ mod tests {
 
     #[test]
     fn publishing() {
-        let all = grants(r##"[{"actions":["publish"],"topic_filter":"#","qos_max":1},
-                              {"actions":["publish"],"topic_filter":"$SYS/#"}]"##);
+        let all = grants(
+            r##"[{"actions":["publish"],"topic_filter":"#","qos_max":1},
+                              {"actions":["publish"],"topic_filter":"$SYS/#"}]"##,
+        );
         let up = grants(r#"[{"actions":["publish"],"topic_filter":"up/#","qos_max":0}]"#);
         let provisioned = rules(TopicMode::Provisioned);
         let open = rules(TopicMode::Open);

@@ -29,7 +29,13 @@ impl Worker {
 
         let mut topics = client.topics.borrow_mut();
         if !topics.recall(publish.topic, instance.epoch.get()) {
-            topics.insert(self.learn(client, publish.topic));
+            let known = self.learn(client, publish.topic);
+            if known.route.is_large() {
+                known.verdict.check(publish.qos, publish.retain, publish.payload)?;
+                instance.counts.came_in(bytes);
+                return Ok(known.route);
+            }
+            topics.insert(known);
         }
         let known = topics.first().ok_or(Refusal::InternalError)?;
         if !known.route.is_current(&self.epochs) {

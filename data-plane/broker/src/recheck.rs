@@ -51,11 +51,13 @@ impl Worker {
         let in_use = |(_, client): (usize, &Rc<Client>)| {
             let instance = client.instance.shared.id;
             match &**client.proof.borrow() {
-                Proof::Credential { document, .. } if wanted(instance, document.id) => Some(CredentialInUse {
-                    instance,
-                    credential: document.id,
-                    username: document.username.clone(),
-                }),
+                Proof::Credential { document, .. } if wanted(instance, document.id) => {
+                    Some(CredentialInUse {
+                        instance,
+                        credential: document.id,
+                        username: document.username.clone(),
+                    })
+                }
                 Proof::Credential { .. } | Proof::Token(_) => None,
             }
         };
@@ -81,6 +83,7 @@ fn check(client: &Client, rules: Option<&InstanceRules>, recheck: &Recheck) -> R
     // losing the connection, and gets what it may when it comes back.
     let session = client.session.borrow();
     let mut subscriptions = session.iter().flat_map(session::Session::subscriptions);
-    let may_stay = subscriptions.all(|(filter, granted)| proof.grants().subscribe_qos(filter, granted) >= Some(granted));
+    let may_stay =
+        subscriptions.all(|(filter, granted)| proof.grants().subscribe_qos(filter, granted) >= Some(granted));
     if may_stay { Ok(()) } else { Err(Refusal::RightsWithdrawn) }
 }

@@ -1,14 +1,15 @@
 //! The beginning and the end of a worker's round.
 
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use engine::Batch;
 
 use crate::client::{Client, Ending, Pause};
-use crate::schedule::Timer;
 use crate::worker::Worker;
+
+/// Turns that the clients of one instance get in a round while other instances have work too.
+const ROUND_TURNS_MAX: u32 = 64;
 
 impl Worker {
     /// Opens a round unless one is open: the clock is read, and commands are served before any data.
@@ -50,6 +51,7 @@ impl Worker {
             self.send_crossing();
             self.write_output();
         }
+        self.next_turns();
         self.round_is_open.set(false);
         if !self.ending.borrow().is_empty() {
             self.open_round();
@@ -60,8 +62,48 @@ impl Worker {
     fn end_clients(&self) {
         loop {
             let Some(client) = self.ending.borrow_mut().pop() else { return };
-            if catch_unwind(AssertUnwindSafe(|| self.finish(&client))).is_err() {
-                self.panics.set(self.panics.get() + 1);
+            self.guard(|| self.finish(&client));
+        }
+    }
+
+    /// Counts a turn of an instance; false, and the client waits for the next round, when its instance has had as many
+    /// as it gets while others wait too. So an instance of a thousand busy clients delays one with a single client by
+    /// its turns of one round, not by a thousand.
+    pub(crate) fn take_turn(&self, client: &Client) -> bool {
+        let instance = &client.instance;
+        if !instance.is_working.replace(true) {
+            self.working.borrow_mut().push(Rc::clone(instance));
+        }
+        let turns = instance.turns.get();
+        if turns >= ROUND_TURNS_MAX && self.is_contended.get() {
+            client.pause.set(Some(Pause::Turn));
+            instance.deferred.borrow_mut().push_back(client.key);
+            return false;
+        }
+        instance.turns.set(turns + 1);
+        true
+    }
+
+    /// Gives each instance its turns of the next round.
+    fn next_turns(&self) {
+        let working = std::mem::take(&mut *self.working.borrow_mut());
+        self.is_contended.set(working.len() > 1);
+        for instance in working {
+            instance.turns.set(0);
+            let mut turns = 0;
+            while turns < ROUND_TURNS_MAX {
+                let Some(key) = instance.deferred.borrow_mut().pop_front() else { break };
+                if let Some(client) = self.client(key)
+                    && client.pause.get() == Some(Pause::Turn)
+                {
+                    client.resume();
+                    turns += 1;
+                }
+            }
+            // As long as somebody waits it is looked at again: whoever was called opens the next round.
+            instance.is_working.set(turns > 0);
+            if turns > 0 {
+                self.working.borrow_mut().push(instance);
             }
         }
     }
@@ -84,7 +126,7 @@ impl Worker {
         let mut with_output = std::mem::take(&mut *self.with_output.borrow_mut());
         for client in with_output.drain(..) {
             client.has_output.set(false);
-            self.write(&client);
+            self.guard(|| self.write(&client));
         }
         let mut next = self.with_output.borrow_mut();
         if next.is_empty() {
@@ -100,22 +142,11 @@ impl Worker {
         }
     }
 
-    /// Writes what there is, as far as the socket takes it and the client may receive it now.
+    /// Writes what there is, as far as the socket takes it.
     fn write(&self, client: &Rc<Client>) {
-        if client.is_blocked.get() || client.is_held.get() {
+        if client.is_blocked.get() {
             return;
         }
-        let rates = client.instance.paces().client_out;
-        let wait = client.outbound.wait(self.now(), &rates);
-        if wait > 0 && !client.is_ending() {
-            client.is_held.set(true);
-            self.schedule((self.now() + wait).div_ceil(1000), Timer::Release(client.key));
-            return;
-        }
-        self.write_now(client);
-    }
-
-    fn write_now(&self, client: &Rc<Client>) {
         let mut output = client.output.borrow_mut();
         let stream = client.stream.borrow();
         let Some(stream) = stream.as_ref() else { return };

@@ -10,6 +10,12 @@ use router::{Epochs, RouteSet, Scratch, Stamp, Target, TopicSlots, WorkerId};
 
 use crate::instances::Instance;
 
+/// Receivers from which on a route is not kept by each who publishes to it.
+const LARGE: usize = 256;
+
+/// Receivers that are remembered for all topics of an instance together: eight bytes each.
+const RECEIVERS_MAX: usize = 1 << 20;
+
 /// The receivers of one topic, and the state of the route table that they were read from.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -31,6 +37,12 @@ impl Route {
         current
     }
 
+    /// Whether there are so many receivers that it is kept in one place only: looking it up costs little beside
+    /// delivering to them.
+    pub(crate) fn is_large(&self) -> bool {
+        self.receivers.len() > LARGE
+    }
+
     /// The receivers on one worker.
     #[inline]
     pub(crate) fn on(&self, worker: WorkerId) -> &[Target] {
@@ -40,7 +52,11 @@ impl Route {
 
 /// The routes that a worker remembers for one instance, shared by all who publish to the topic.
 #[derive(Default)]
-pub(crate) struct Routes(RefCell<HashMap<Box<str>, Rc<Route>, RandomState>>);
+pub(crate) struct Routes {
+    by_topic: RefCell<HashMap<Box<str>, Rc<Route>, RandomState>>,
+    /// Those of all topics, at least.
+    receivers: Cell<usize>,
+}
 
 impl Routes {
     /// The route of a topic: the one remembered if it still holds, else what the table says now.
@@ -53,7 +69,7 @@ impl Routes {
         scratch: &mut Scratch,
         remembered_max: usize,
     ) -> Rc<Route> {
-        let mut routes = self.0.borrow_mut();
+        let mut routes = self.by_topic.borrow_mut();
         if let Some(route) = routes.get(topic)
             && route.is_current(epochs)
         {
@@ -65,9 +81,12 @@ impl Routes {
         let receivers = table.matches(topic, scratch);
         drop(table);
         let route = Rc::new(Route { elsewhere: receivers.workers() & !worker.bit(), receivers, stamp });
-        if routes.len() >= remembered_max {
+        let receivers = self.receivers.get() + route.receivers.len();
+        self.receivers.set(receivers);
+        if routes.len() >= remembered_max || receivers > RECEIVERS_MAX {
             // What is in use is found again at the price of one look each.
             routes.clear();
+            self.receivers.set(route.receivers.len());
         }
         routes.insert(topic.into(), Rc::clone(&route));
         route

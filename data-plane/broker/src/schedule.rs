@@ -53,7 +53,8 @@ impl Worker {
         loop {
             let next = self.wheel.borrow().next_millis().unwrap_or(u64::MAX);
             self.timer_set_to.set(next);
-            let wait = Duration::from_micros(next.saturating_mul(1000).saturating_sub(self.node.clock.micros()));
+            let wait =
+                Duration::from_micros(next.saturating_mul(1000).saturating_sub(self.node.clock.micros()));
             let _ = tokio::time::timeout(wait, self.timer_is_sooner.notified()).await;
             let now = self.node.clock.micros() / 1000;
             self.wheel.borrow_mut().advance(now, |timer| due.push(timer));
@@ -62,7 +63,7 @@ impl Worker {
             }
             self.open_round();
             for timer in due.drain(..) {
-                self.call(timer);
+                self.guard(|| self.call(timer));
             }
         }
     }
@@ -83,8 +84,7 @@ impl Worker {
             }
             Timer::Release(key) => {
                 if let Some(client) = self.client(key) {
-                    client.is_held.set(false);
-                    self.note_output(&client);
+                    self.release(&client);
                 }
             }
             Timer::Instance(id) => {
@@ -116,7 +116,7 @@ impl Worker {
         }
         client.topics.borrow_mut().age();
         // What it may have said lies unread, and that is not its fault.
-        if matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance)) {
+        if matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn)) {
             self.schedule(self.millis().0 + PAUSED_MILLIS, Timer::Deadline(client.key));
             return;
         }

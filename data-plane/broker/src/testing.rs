@@ -196,23 +196,6 @@ impl Fixture {
         self.change(&[Change::Put { document: Box::new(document) }]).await;
     }
 
-    /// The claims of a token of an instance that is good for an hour.
-    pub(crate) fn claims(&self, instance: u128, client_id: &str) -> TokenClaims {
-        let now = unix_now().secs();
-        TokenClaims {
-            aud: AUDIENCE.into(),
-            jti: TokenId(Uuid::now_v7()),
-            instance: instance_id(instance),
-            client_id: Some(client_id.into()),
-            subject: None,
-            labels: std::collections::BTreeMap::default(),
-            grants: grants(ALL),
-            nbf: now - 60,
-            exp: now + 3_600,
-            iat: now,
-        }
-    }
-
     pub(crate) fn sign(&self, claims: &TokenClaims) -> String {
         let header = Header { kid: Some(KID.into()), ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(&self.key)).expect("signs")
@@ -220,7 +203,7 @@ impl Fixture {
 
     /// A client of an instance with every right, connected by a token of its own.
     pub(crate) async fn client(&self, instance: u128, client_id: &str) -> Peer {
-        self.client_with(&self.claims(instance, client_id), client_id).await
+        self.client_with(&claims(instance, client_id), client_id).await
     }
 
     /// A client connected by a token with these claims.
@@ -251,10 +234,26 @@ impl Fixture {
     }
 
     /// Waits until a count of refusals has come to `count`.
-    #[track_caller]
     pub(crate) async fn wait_refused(&self, refusal: Refusal, count: u64) {
         wait_for(refusal.name(), async || self.refused(refusal).await >= count).await;
         assert_eq!(self.refused(refusal).await, count, "{refusal:?}");
+    }
+}
+
+/// The claims of a token of an instance that is good for an hour.
+pub(crate) fn claims(instance: u128, client_id: &str) -> TokenClaims {
+    let now = unix_now().secs();
+    TokenClaims {
+        aud: AUDIENCE.into(),
+        jti: TokenId(Uuid::now_v7()),
+        instance: instance_id(instance),
+        client_id: Some(client_id.into()),
+        subject: None,
+        labels: std::collections::BTreeMap::default(),
+        grants: grants(ALL),
+        nbf: now - 60,
+        exp: now + 3_600,
+        iat: now,
     }
 }
 

@@ -98,7 +98,9 @@ impl<T> Wheel<T> {
         let boundary = (self.tick | 0xFF) + 1;
         let far = self.levels[1..].iter().any(|level| level.entries > 0).then_some(boundary);
         let near = (self.levels[0].entries > 0)
-            .then(|| (self.tick + 1..=self.tick + 0x100).find(|&at| !self.levels[0].slots[slot(at, 0)].is_empty()))
+            .then(|| {
+                (self.tick + 1..=self.tick + 0x100).find(|&at| !self.levels[0].slots[slot(at, 0)].is_empty())
+            })
             .flatten();
         near.into_iter().chain(far).min().map(|tick| tick * TICK_MILLIS)
     }
@@ -127,8 +129,16 @@ mod tests {
         for at in [1, 8, 9, 2_047, 2_048, 2_049, 524_288, 524_289, 98_302_500] {
             let mut wheel = Wheel::new(5);
             wheel.insert(at, at);
-            assert_eq!(called(&mut wheel, at.div_ceil(TICK_MILLIS) * TICK_MILLIS - 1), [0; 0], "{at} too early");
-            assert_eq!(called(&mut wheel, at.div_ceil(TICK_MILLIS) * TICK_MILLIS + TICK_MILLIS), [at], "{at}");
+            assert_eq!(
+                called(&mut wheel, at.div_ceil(TICK_MILLIS) * TICK_MILLIS - 1),
+                [0; 0],
+                "{at} too early"
+            );
+            assert_eq!(
+                called(&mut wheel, at.div_ceil(TICK_MILLIS) * TICK_MILLIS + TICK_MILLIS),
+                [at],
+                "{at}"
+            );
             assert_eq!(wheel.next_millis(), None);
         }
     }

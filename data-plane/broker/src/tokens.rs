@@ -58,7 +58,8 @@ impl Tokens {
                 return Ok((verified, rules));
             }
         }
-        let claims = jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| Refusal::TokenInvalid)?;
+        let claims =
+            jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| Refusal::TokenInvalid)?;
         let rules = rules_of(&claims)?;
         let verified = Arc::new(check_signature(token, &rules)?);
         self.remember(digest, Arc::clone(&verified));
@@ -82,7 +83,13 @@ impl Tokens {
         self.insert(young, old, digest, verified);
     }
 
-    fn insert(&self, young: &mut Remembered, old: &mut Remembered, digest: Digest, verified: Arc<VerifiedToken>) {
+    fn insert(
+        &self,
+        young: &mut Remembered,
+        old: &mut Remembered,
+        digest: Digest,
+        verified: Arc<VerifiedToken>,
+    ) {
         if young.len() >= self.remembered_max.div_ceil(2) {
             *old = std::mem::take(young);
         }
@@ -93,7 +100,8 @@ impl Tokens {
 /// Whether the bytes have the form of a signed token: what tells one from a password.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     let is_part = |part: &[u8]| {
-        !part.is_empty() && part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        !part.is_empty()
+            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     // Every header begins with `{"`.
     bytes.starts_with(b"eyJ")

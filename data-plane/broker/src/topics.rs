@@ -85,7 +85,8 @@ mod tests {
         let instances = Instances::new(1, 1);
         let instance = instances.get(testing::instance_id(1), &InstanceLimits::default(), 0);
         let worker = WorkerId::new(0).expect("a worker");
-        let route = Routes::default().get(&instance, "a", worker, &instances.epochs(), &mut Scratch::new(), 9);
+        let route =
+            Routes::default().get(&instance, "a", worker, &instances.epochs(), &mut Scratch::new(), 9);
         let verdict = Verdict::of(&testing::rules(1), &Grants::default(), "a");
         let known = |topic: &str, epoch| Known::new(topic, epoch, verdict, Rc::clone(&route));
 

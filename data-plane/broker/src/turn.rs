@@ -26,6 +26,10 @@ const TURN_PACKETS_MAX: usize = 1_024;
 /// The beginning of a packet up to this long is put in front of what is read next; a longer one is added to.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
+/// A topic to which no message can be published without failing: how tests fail on purpose.
+#[cfg(test)]
+pub(crate) const FAILS: &str = "fails/on/purpose";
+
 /// What comes of a look at a client.
 enum Turn {
     /// It has more to do: behind the others.
@@ -69,6 +73,9 @@ impl Worker {
             client.is_blocked.set(false);
             self.note_output(client);
         }
+        if client.is_ending() || client.pause.get().is_some() || !self.take_turn(client) {
+            return Turn::Wait;
+        }
         loop {
             if client.is_ending() || client.pause.get().is_some() || !self.may_read(client) {
                 return Turn::Wait;
@@ -93,8 +100,8 @@ impl Worker {
         let instance = &client.instance;
         let wait = instance.wait(self.now());
         if wait == 0 && self.has_room(instance) {
-            let full = client.is_blocked.get()
-                && client.output.borrow().len() >= instance.paces().outbox_bytes_max;
+            let full =
+                client.is_blocked.get() && client.output.borrow().len() >= instance.paces().outbox_bytes_max;
             client.pause.set(full.then_some(Pause::Output));
             return !full;
         }
@@ -196,6 +203,8 @@ impl Worker {
     #[inline]
     fn take_packet(&self, client: &Rc<Client>, packet: Packet<'_>, bytes: usize) -> bool {
         let publish = if let Packet::Publish(publish) = &packet { Some(*publish) } else { None };
+        #[cfg(test)]
+        assert!(publish.is_none_or(|publish| publish.topic != FAILS), "on purpose");
         let subscribes = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
         let mut sink = ClientSink::new(self, client, bytes);
         if let Some(session) = client.session.borrow_mut().as_mut() {

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,10 @@ pub(crate) struct Worker {
     /// Counts of instances that are forgotten here.
     pub(crate) forgotten: RefCell<Counts>,
     pub(crate) is_stopping: Cell<bool>,
+    /// Instances whose clients have had turns in this round, or wait for some.
+    pub(crate) working: RefCell<Vec<Rc<LocalInstance>>>,
+    /// There was more than one of them in the round before.
+    pub(crate) is_contended: Cell<bool>,
 }
 
 impl Worker {
@@ -102,6 +107,8 @@ impl Worker {
             panics: Cell::new(0),
             forgotten: RefCell::default(),
             is_stopping: Cell::new(false),
+            working: RefCell::default(),
+            is_contended: Cell::new(false),
             node,
         })
     }
@@ -130,9 +137,18 @@ impl Worker {
         loop {
             self.node.crossing.knocked(self.id).await;
             self.open_round();
-            self.deliver_crossed();
-            self.resume_spread();
+            self.guard(|| self.deliver_crossed());
+            self.guard(|| self.resume_spread());
         }
+    }
+
+    /// Does something of which a failure must not end the worker: it is counted, and what was done for is left.
+    pub(crate) fn guard<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(work)).ok();
+        if done.is_none() {
+            self.panics.set(self.panics.get() + 1);
+        }
+        done
     }
 
     /// The time of this round.

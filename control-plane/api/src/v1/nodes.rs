@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use contract::ids::{InstanceId, JoinTokenId, NodeId, TimelineId};
 use serde::Serialize;
 use service::nodes::Node;
@@ -137,5 +138,5 @@ pub(crate) async fn create_join_token(
         token: join_token.token.expose().to_owned(),
         expires_at: join_token.expires_at.into(),
     };
-    Ok(Answer::created("/v1/nodes", view))
+    Ok(Answer::ok(view).status(StatusCode::CREATED))
 }

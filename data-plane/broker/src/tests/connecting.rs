@@ -11,7 +11,7 @@ use mqtt::{Connect, Will};
 use uuid::Uuid;
 
 use super::WORKERS;
-use crate::testing::{ALL, Fixture, Given, PASSWORD, connect, credential, document, grants};
+use crate::testing::{ALL, Fixture, Given, PASSWORD, claims, connect, credential, document, grants};
 
 #[tokio::test]
 async fn a_token_or_a_credential_opens_the_door() {
@@ -25,13 +25,9 @@ async fn a_token_or_a_credential_opens_the_door() {
             .with(Document::Credential(credential(2, "meter", ALL)))
             .with(Document::Credential(bound))
             .start();
-        let token = fixture.sign(&fixture.claims(1, "car"));
-        let other = fixture.sign(&fixture.claims(2, "car"));
-        let anybody = TokenClaims {
-            client_id: None,
-            subject: Some("fleet".into()),
-            ..fixture.claims(1, "")
-        };
+        let token = fixture.sign(&claims(1, "car"));
+        let other = fixture.sign(&claims(2, "car"));
+        let anybody = TokenClaims { client_id: None, subject: Some("fleet".into()), ..claims(1, "") };
         let anybody = fixture.sign(&anybody);
         for (client_id, username, password, answer) in [
             ("car", Some("anything"), Some(token.as_str()), "connack 0"),
@@ -68,7 +64,7 @@ async fn a_token_or_a_credential_opens_the_door() {
 #[tokio::test]
 async fn a_token_must_hold_now_and_be_signed_by_its_instance() {
     let mut fixture = Fixture::start(1);
-    let good = fixture.claims(1, "car");
+    let good = claims(1, "car");
     for (claims, answer) in [
         (good.clone(), "connack 0"),
         (TokenClaims { exp: good.iat - 1, ..good.clone() }, "connack 5"),
@@ -76,7 +72,7 @@ async fn a_token_must_hold_now_and_be_signed_by_its_instance() {
         (TokenClaims { aud: "console".into(), ..good.clone() }, "connack 4"),
         (TokenClaims { subject: Some("both".into()), ..good.clone() }, "connack 4"),
         (TokenClaims { jti: TokenId(Uuid::nil()), ..good.clone() }, "connack 4"),
-        (fixture.claims(3, "car"), "connack 5"),
+        (claims(3, "car"), "connack 5"),
     ] {
         let token = fixture.sign(&claims);
         assert_eq!(fixture.answer_to(&connect("car", &token)).await, answer, "{claims:?}");
@@ -90,10 +86,8 @@ async fn a_token_must_hold_now_and_be_signed_by_its_instance() {
     let token = foreign.sign(&good);
     assert_eq!(fixture.answer_to(&connect("car", &token)).await, "connack 4", "another node's key");
 
-    let passwords_only = contract::feed::InstanceDocument {
-        authentication: vec![Authentication::Password],
-        ..document(1)
-    };
+    let passwords_only =
+        contract::feed::InstanceDocument { authentication: vec![Authentication::Password], ..document(1) };
     let token = fixture.sign(&good);
     fixture.put(Document::Instance(passwords_only)).await;
     assert_eq!(fixture.answer_to(&connect("car", &token)).await, "connack 5");
@@ -107,17 +101,29 @@ async fn a_token_must_hold_now_and_be_signed_by_its_instance() {
 #[tokio::test]
 async fn what_is_not_served_yet_is_refused_and_said() {
     let fixture = Fixture::start(1);
-    let mut claims = fixture.claims(1, "car");
-    claims.grants = grants(r#"[{"actions":["publish"],"topic_filter":"up/#"}]"#);
-    let token = fixture.sign(&claims);
+    let mut narrow = claims(1, "car");
+    narrow.grants = grants(r#"[{"actions":["publish"],"topic_filter":"up/#"}]"#);
+    let token = fixture.sign(&narrow);
     let will = |topic, qos, retain| Some(Will { topic, payload: b"gone", qos, retain });
     let good = connect("car", &token);
     for (connect, answer, refusal) in [
         (Connect { clean_session: false, ..good }, "connack 5", Refusal::SessionNotSupported),
         (Connect { clean_session: false, client_id: "", ..good }, "connack 2", Refusal::ClientIdInvalid),
-        (Connect { will: will("up/x", Qos::ExactlyOnce, false), ..good }, "connack 5", Refusal::WillNotSupported),
-        (Connect { will: will("up/x", Qos::AtMostOnce, true), ..good }, "connack 5", Refusal::WillNotSupported),
-        (Connect { will: will("down/x", Qos::AtMostOnce, false), ..good }, "connack 5", Refusal::WillNotAuthorized),
+        (
+            Connect { will: will("up/x", Qos::ExactlyOnce, false), ..good },
+            "connack 5",
+            Refusal::WillNotSupported,
+        ),
+        (
+            Connect { will: will("up/x", Qos::AtMostOnce, true), ..good },
+            "connack 5",
+            Refusal::WillNotSupported,
+        ),
+        (
+            Connect { will: will("down/x", Qos::AtMostOnce, false), ..good },
+            "connack 5",
+            Refusal::WillNotAuthorized,
+        ),
     ] {
         let mut peer = fixture.peer().await;
         let before = fixture.refused(refusal).await;
@@ -150,8 +156,7 @@ async fn other_versions_are_answered_in_their_own_form() {
 #[tokio::test]
 async fn the_same_identity_takes_over_and_another_is_refused() {
     for workers in WORKERS {
-        let fixture =
-            Given::workers(workers).with(Document::Credential(credential(1, "other", ALL))).start();
+        let fixture = Given::workers(workers).with(Document::Credential(credential(1, "other", ALL))).start();
         let mut first = fixture.client(1, "car").await;
         let mut second = fixture.client(1, "car").await;
         assert_eq!(first.next().await, "closed");

@@ -6,7 +6,7 @@ use contract::refusal::Refusal;
 use mqtt::{Connect, Will};
 
 use super::WORKERS;
-use crate::testing::{Fixture, Given, connect, document, grants, instance_id};
+use crate::testing::{Fixture, Given, claims, connect, document, grants, instance_id};
 
 use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -99,14 +99,14 @@ async fn one_instances_wildcard_hears_nothing_of_another() {
 async fn what_is_not_granted_is_denied() {
     for workers in WORKERS {
         let fixture = Fixture::start(workers);
-        let mut claims = fixture.claims(1, "car");
-        claims.grants = grants(
+        let mut narrow = claims(1, "car");
+        narrow.grants = grants(
             r#"[{"actions":["publish"],"topic_filter":"up/car/#","qos_max":1},
                 {"actions":["subscribe"],"topic_filter":"down/car/+","qos_max":0}]"#,
         );
         let mut ear = fixture.client(1, "ear").await;
         ear.subscribe(&[("#", AtLeastOnce)]).await;
-        let mut car = fixture.client_with(&claims, "car").await;
+        let mut car = fixture.client_with(&narrow, "car").await;
         let filters = ["down/car/x", "down/car/+", "down/+/x", "down/#", "#", "up/car/x", "$SYS/#"];
         let asked = filters.map(|filter| (filter, AtLeastOnce));
         assert_eq!(car.subscribe(&asked).await, "00xxxxx");
@@ -120,7 +120,7 @@ async fn what_is_not_granted_is_denied() {
 
         car.publish("up/bus/x", "denied", AtLeastOnce).await;
         assert_eq!(car.next().await, "closed", "an acknowledgement would be a lie");
-        let bare = contract::claims::TokenClaims { grants: grants("[]"), ..fixture.claims(1, "bare") };
+        let bare = contract::claims::TokenClaims { grants: grants("[]"), ..claims(1, "bare") };
         let mut bare = fixture.client_with(&bare, "bare").await;
         assert_eq!(bare.subscribe(&[("a", AtMostOnce)]).await, "x");
     }
@@ -137,7 +137,10 @@ async fn only_provisioned_topics_are_taken() {
     given.documents[0] = Document::Instance(instance);
     let fixture = given.start();
     let mut client = fixture.client(1, "car").await;
-    assert_eq!(client.subscribe(&[("up/#", AtLeastOnce), ("other", AtMostOnce), ("#", AtMostOnce)]).await, "1x0");
+    assert_eq!(
+        client.subscribe(&[("up/#", AtLeastOnce), ("other", AtMostOnce), ("#", AtMostOnce)]).await,
+        "1x0"
+    );
     client.publish("other", "lost", AtMostOnce).await;
     client.publish("small", "1234", AtMostOnce).await;
     client.publish("small", "123", AtMostOnce).await;
@@ -167,7 +170,7 @@ async fn a_will_is_published_unless_the_client_says_goodbye() {
         let mut ear = fixture.client(1, "ear").await;
         ear.subscribe(&[("will/#", AtLeastOnce)]).await;
         let with_will = async |client_id: &str| {
-            let token = fixture.sign(&fixture.claims(1, client_id));
+            let token = fixture.sign(&claims(1, client_id));
             let payload = client_id.as_bytes();
             let will = Some(Will { topic: "will/x", payload, qos: AtLeastOnce, retain: false });
             let mut peer = fixture.peer().await;

@@ -83,6 +83,7 @@ impl Iotmq {
         let password = read_password(&lines)?;
         let mut api = Api::new(setup.api_address);
         api.sign_in(&password)?;
+        wait_for_node(&api)?;
         let instance = provision(&api)?;
         Ok(Self { process: Some(process), setup, api, instance, issued: Vec::new(), idle: 0 })
     }
@@ -163,10 +164,27 @@ fn read_password(lines: &Lines) -> Result<String> {
     loop {
         let line = lines.next(START_WAIT).with_context(|| format!("iotmq said {heard:?}"))?;
         if let Some(rest) = line.trim().strip_prefix("password ") {
-            return rest.split_whitespace().next().map(str::to_owned).context("there is a password in its line");
+            return rest
+                .split_whitespace()
+                .next()
+                .map(str::to_owned)
+                .context("there is a password in its line");
         }
         heard.push(line);
     }
+}
+
+/// Waits until the broker has joined and has its first configuration: writes are waited for on it from then on.
+fn wait_for_node(api: &Api) -> Result<()> {
+    let step = Duration::from_millis(100);
+    for _ in 0..START_WAIT.as_millis() / step.as_millis() {
+        let nodes = api.get("/v1/nodes")?;
+        if nodes.body["items"][0]["generation"].is_object() {
+            return Ok(());
+        }
+        std::thread::sleep(step);
+    }
+    bail!("the broker has not joined its controller after {START_WAIT:?}")
 }
 
 fn provision(api: &Api) -> Result<String> {
@@ -242,18 +260,23 @@ impl Api {
         bail!("POST {path} stays rate limited")
     }
 
+    fn get(&self, path: &str) -> Result<Answer> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let response = self.authorized(request).call().with_context(|| format!("GET {path}"))?;
+        Ok(Answer::read(response))
+    }
+
     fn call(&self, path: &str, body: &Value) -> Result<Answer> {
-        let mut request = self.agent.post(format!("{}{path}", self.base)).header("Prefer", "wait=10");
-        if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Prefer", "wait=10");
+        let response = self.authorized(request).send_json(body).with_context(|| format!("POST {path}"))?;
+        Ok(Answer::read(response))
+    }
+
+    fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.authorization {
+            Some(authorization) => request.header("Authorization", authorization),
+            None => request,
         }
-        let mut response = request.send_json(body).with_context(|| format!("POST {path}"))?;
-        let retry_after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
-        let retry_after_secs = retry_after.and_then(|it| it.parse().ok()).unwrap_or(1);
-        // A token is half a kilobyte and a batch has a thousand.
-        let body =
-            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_json().unwrap_or(Value::Null);
-        Ok(Answer { status: response.status().as_u16(), retry_after_secs, body })
     }
 }
 
@@ -261,6 +284,17 @@ struct Answer {
     status: u16,
     retry_after_secs: u64,
     body: Value,
+}
+
+impl Answer {
+    fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
+        let retry_after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
+        let retry_after_secs = retry_after.and_then(|it| it.parse().ok()).unwrap_or(1);
+        // A token is half a kilobyte and a batch has a thousand.
+        let body =
+            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_json().unwrap_or(Value::Null);
+        Self { status: response.status().as_u16(), retry_after_secs, body }
+    }
 }
 
 fn text(value: &Value) -> Result<&str> {

@@ -105,8 +105,23 @@ impl Report {
                 lines.push(format!("{name:<30} {theirs:>24.1} {ours:>24.1} {ratio:>8}"));
             }
         }
+        if let (Some(theirs), Some(ours)) =
+            (further(&self.mosquitto_connections), further(&self.iotmq_connections))
+        {
+            // What a process takes once, whatever it serves, is in the counts above and not in this.
+            let name = "idle, bytes each further one";
+            lines.push(format!("\n{name:<30} {theirs:>24.1} {ours:>24.1} {:>8.3}", ours / theirs));
+        }
         lines.join("\n")
     }
+}
+
+/// Memory of each connection between the first count and the last.
+fn further(connections: &[Connections]) -> Option<f64> {
+    let (first, last) = (connections.first()?, connections.last()?);
+    let all = |it: &Connections| it.idle_bytes * it.connections as f64;
+    let more = last.connections.checked_sub(first.connections).filter(|more| *more > 0)?;
+    Some((all(last) - all(first)) / more as f64)
 }
 
 fn spread(median: f64, runs: &[Run]) -> String {

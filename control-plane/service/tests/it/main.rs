@@ -1,0 +1,19 @@
+//! The rules of the control plane on a real PostgreSQL, each test on a database of its own, with a clock that stands.
+
+mod access;
+mod bootstrap;
+mod credentials;
+mod feed;
+mod idempotency;
+mod instances;
+mod lists;
+mod nodes;
+mod plans;
+mod replicator;
+mod sessions;
+mod signing_keys;
+mod tenants;
+mod tokens;
+mod topics;
+mod world;
+mod writes;
