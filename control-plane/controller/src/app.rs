@@ -55,6 +55,7 @@ pub struct Controller {
 
 /// Starts a controller: listens, brings the database up to date, serves.
 pub async fn start(config: Config, master_key: MasterKey) -> Result<Controller, StartError> {
+    config.check()?;
     let api_listener = listen(config.api.address).await?;
     let ops_listener = match config.ops.address {
         Some(address) => Some(listen(address).await?),
@@ -87,9 +88,6 @@ pub async fn start(config: Config, master_key: MasterKey) -> Result<Controller, 
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    if !address.ip().is_loopback() {
-        return Err(StartError::NotLoopback { address });
-    }
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use service::platform::PlatformOptions;
 use store::PoolOptions;
 
+use crate::app::StartError;
+
 /// Every setting with its default, beside its comment.
 pub const DEFAULTS: &str = include_str!("../controller.default.toml");
 
@@ -94,6 +96,18 @@ pub struct Stop {
 }
 
 impl Config {
+    /// Whether a controller can be started with it, as far as that can be known before.
+    pub fn check(&self) -> Result<(), StartError> {
+        match [Some(self.api.address), self.ops.address]
+            .into_iter()
+            .flatten()
+            .find(|it| !it.ip().is_loopback())
+        {
+            Some(address) => Err(StartError::NotLoopback { address }),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn api_options(&self) -> ApiOptions {
         ApiOptions {
             rate: RateOptions { requests_per_sec: self.api.requests_per_sec, burst: self.api.burst },

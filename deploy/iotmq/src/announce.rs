@@ -1,5 +1,9 @@
 //! What a person reads in the terminal: progress, how to sign in, lines to copy, and why it did not start.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is what speaks to the person at the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this file is what speaks to the person at the terminal"
+)]
 
 use std::net::SocketAddr;
 
@@ -25,9 +29,15 @@ pub(crate) struct Welcome {
     pub(crate) operator_email: String,
     /// Its password, at the very first start.
     pub(crate) one_time_password: Option<String>,
-    /// The demo instance's label.
+    /// What there is to try, if the demo instance still serves.
+    pub(crate) demo: Option<Demo>,
+}
+
+/// Lines to copy.
+pub(crate) struct Demo {
+    /// The instance's label.
     pub(crate) label: String,
-    /// The demo topic.
+    /// The topic.
     pub(crate) topic: String,
     /// The token that may subscribe.
     pub(crate) subscribe_token: String,
@@ -47,17 +57,12 @@ impl Welcome {
     }
 
     fn text(&self) -> String {
-        let Self { api, mqtt, data_dir, operator_email, label, topic, .. } = self;
+        let Self { api, mqtt, data_dir, operator_email, .. } = self;
         let password = match &self.one_time_password {
             Some(password) => format!("{password}   (once: choose your own at the first sign-in)"),
             None => "as you chose it, or as the first start printed it".to_owned(),
         };
-        let (host, port) = (mqtt.ip(), mqtt.port());
-        let to = |client: &str, token: &str| {
-            format!("-h {host} -p {port} -i {client} -u {client}@{label} -P '{token}' -q 1")
-        };
-        let subscribe = to(SUBSCRIBER, &self.subscribe_token);
-        let publish = to(PUBLISHER, &self.publish_token);
+        let lines = self.demo.as_ref().map_or_else(String::new, |demo| demo.text(self.mqtt));
         format!(
             "\nIoT MQ is running.\n\n  \
              console    http://{api}/\n  \
@@ -66,9 +71,24 @@ impl Welcome {
              data       {data_dir}\n  \
              operator   {operator_email}\n  \
              password   {password}\n\n\
-             In one terminal:\n\n  mosquitto_sub {subscribe} -t '{topic}/#' -v\n\n\
+             {lines}Ctrl-C stops everything.\n"
+        )
+    }
+}
+
+impl Demo {
+    fn text(&self, mqtt: SocketAddr) -> String {
+        let Self { label, topic, .. } = self;
+        let (host, port) = (mqtt.ip(), mqtt.port());
+        let to = |client: &str, token: &str| {
+            format!("-h {host} -p {port} -i {client} -u {client}@{label} -P '{token}' -q 1")
+        };
+        let subscribe = to(SUBSCRIBER, &self.subscribe_token);
+        let publish = to(PUBLISHER, &self.publish_token);
+        format!(
+            "In one terminal:\n\n  mosquitto_sub {subscribe} -t '{topic}/#' -v\n\n\
              In another:\n\n  mosquitto_pub {publish} -t {topic}/hello -m 'hello, world'\n\n\
-             Each token is good for a day; each start prints fresh ones. Ctrl-C stops everything.\n"
+             Each token is good for a day; each start prints fresh ones.\n"
         )
     }
 }
@@ -85,10 +105,12 @@ mod tests {
             data_dir: "/data".into(),
             operator_email: "operator@localhost".into(),
             one_time_password: Some("s3cret".into()),
-            label: "demo-7k2f".into(),
-            topic: "demo".into(),
-            subscribe_token: "aaa".into(),
-            publish_token: "bbb".into(),
+            demo: Some(Demo {
+                label: "demo-7k2f".into(),
+                topic: "demo".into(),
+                subscribe_token: "aaa".into(),
+                publish_token: "bbb".into(),
+            }),
         };
         let text = welcome.text();
         for line in [
@@ -98,5 +120,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line:?} in {text}");
         }
+        let without = Welcome { demo: None, ..welcome }.text();
+        assert!(!without.contains("mosquitto"), "nothing to try where there is no demo: {without}");
     }
 }

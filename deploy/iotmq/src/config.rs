@@ -69,7 +69,8 @@ pub(crate) struct Postgres {
 pub(crate) fn load(flags: &Flags) -> anyhow::Result<Config> {
     let mut layers = Layers::new(defaults());
     if let Some(path) = &flags.config {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
         layers.text::<Config>(&path.display().to_string(), &text)?;
     }
     layers.environment::<Config>(std::env::vars())?;

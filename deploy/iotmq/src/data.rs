@@ -31,7 +31,9 @@ fn default_path() -> anyhow::Result<PathBuf> {
     match (variable("XDG_DATA_HOME"), variable("HOME")) {
         (Some(data), _) => Ok(data.join(PRODUCT)),
         (None, Some(home)) => Ok(home.join(".local/share").join(PRODUCT)),
-        (None, None) => bail!("there is no home directory to keep data in: give one with `--data-dir DIRECTORY`"),
+        (None, None) => {
+            bail!("there is no home directory to keep data in: give one with `--data-dir DIRECTORY`")
+        }
     }
 }
 
@@ -83,7 +85,8 @@ mod tests {
         let first = master_key(directory.path()).expect("drawn");
         let again = master_key(directory.path()).expect("read");
         assert!(first == again, "the same key");
-        let mode = std::fs::metadata(directory.path().join(MASTER_KEY_FILE)).expect("there").permissions().mode();
+        let mode =
+            std::fs::metadata(directory.path().join(MASTER_KEY_FILE)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -72,9 +72,13 @@ impl Database {
 fn told(progress: Progress) {
     match progress {
         Progress::StoppingLeftover { pid } => {
-            announce::progress(&format!("stopping PostgreSQL (process {pid}) that an earlier run left behind"));
+            announce::progress(&format!(
+                "stopping PostgreSQL (process {pid}) that an earlier run left behind"
+            ));
         }
-        Progress::Initialising { major } => announce::progress(&format!("making a PostgreSQL {major} cluster")),
+        Progress::Initialising { major } => {
+            announce::progress(&format!("making a PostgreSQL {major} cluster"))
+        }
         Progress::Starting { major } => announce::progress(&format!("starting PostgreSQL {major}")),
         Progress::Ready => {}
     }

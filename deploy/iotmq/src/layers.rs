@@ -59,7 +59,12 @@ impl Layers {
     }
 
     /// Lays one value over what is there: a flag's.
-    pub(crate) fn flag<C: DeserializeOwned>(&mut self, flag: &str, key: &str, text: &str) -> Result<(), LayerError> {
+    pub(crate) fn flag<C: DeserializeOwned>(
+        &mut self,
+        flag: &str,
+        key: &str,
+        text: &str,
+    ) -> Result<(), LayerError> {
         let path: Vec<String> = key.split('.').map(str::to_owned).collect();
         self.set::<C>(flag, &path, text)
     }
@@ -69,7 +74,12 @@ impl Layers {
         self.checked("the defaults")
     }
 
-    fn set<C: DeserializeOwned>(&mut self, layer: &str, path: &[String], text: &str) -> Result<(), LayerError> {
+    fn set<C: DeserializeOwned>(
+        &mut self,
+        layer: &str,
+        path: &[String],
+        text: &str,
+    ) -> Result<(), LayerError> {
         let value = match find(&self.table, path) {
             Some(Value::String(_)) => Value::String(text.to_owned()),
             _ => toml::from_str::<Table>(&format!("value = {text}"))
@@ -91,10 +101,12 @@ impl Layers {
     }
 
     fn checked<C: DeserializeOwned>(&self, layer: &str) -> Result<C, LayerError> {
-        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| LayerError::Value {
-            layer: layer.to_owned(),
-            key: error.path().to_string(),
-            reason: error.inner().message().to_owned(),
+        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+            LayerError::Value {
+                layer: layer.to_owned(),
+                key: error.path().to_string(),
+                reason: error.inner().message().to_owned(),
+            }
         })
     }
 }
@@ -146,7 +158,8 @@ mod tests {
     fn a_later_layer_wins_key_by_key() {
         let mut layers = layers();
         layers.text::<Config>("iotmq.toml", "[mqtt]\nworkers = 2").expect("a file");
-        let variables = [("IOTMQ_MQTT__WORKERS", "3"), ("IOTMQ_TEST_X", "1"), ("HOME", "/"), ("IOTMQ_DATA_DIR", "7")];
+        let variables =
+            [("IOTMQ_MQTT__WORKERS", "3"), ("IOTMQ_TEST_X", "1"), ("HOME", "/"), ("IOTMQ_DATA_DIR", "7")];
         let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
         layers.environment::<Config>(variables.into_iter()).expect("variables");
         layers.flag::<Config>("--mqtt-address", "mqtt.address", "127.0.0.1:0").expect("a flag");

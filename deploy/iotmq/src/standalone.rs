@@ -2,21 +2,26 @@
 //! directory, PostgreSQL, controller, broker; and back again, whatever made it end.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use broker::Broker;
+use contract::feed::{Authentication, InstanceState};
 use contract::grant::{Action, Grant, Grants};
 use contract::ids::InstanceId;
 use contract::qos::Qos;
 use controller::Controller;
 use postgres_server::DataDirectory;
-use service::access::Caller;
+use service::Services;
+use service::access::{AccessError, Caller};
 use service::bootstrap::{Bootstrapped, bootstrap};
+use service::error::GetError;
+use service::instances::Instance;
 use service::tokens::NewToken;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::announce::{self, PUBLISHER, SUBSCRIBER, Welcome};
+use crate::announce::{self, Demo, PUBLISHER, SUBSCRIBER, Welcome};
 use crate::config::{self, Config, Flags};
 use crate::data;
 use crate::database::Database;
@@ -26,6 +31,9 @@ use crate::logging;
 const CONTROL_THREADS: usize = 2;
 /// How long a token of the printed lines is good.
 const DEMO_TOKEN_SECS: u64 = 24 * 60 * 60;
+/// How long the broker may take to get its configuration, and how often it is asked.
+const KNOWN_TIME_MAX: Duration = Duration::from_secs(30);
+const KNOWN_PERIOD: Duration = Duration::from_millis(10);
 /// What the audit log calls the request of the start.
 const START_REQUEST: &str = "start";
 
@@ -41,6 +49,8 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         .context("no threads can be had")?;
     runtime.block_on(async {
         let stop = stop_at_signal()?;
+        config.controller.check()?;
+        config.broker.check()?;
         let directory = data::take(&config.data_dir)?;
         ports_are_free(&config)?;
         let database = Database::start(&config.postgres, directory.path()).await?;
@@ -84,12 +94,19 @@ async fn with_controller(
     let caller = Caller::platform(START_REQUEST);
     let services = controller.services();
     let made = bootstrap(services).await?;
-    let label = services.instances.get(&caller, made.instance).await?.label;
+    if let Some(password) = &made.one_time_password {
+        // Said at once: it is kept nowhere, and what follows may still fail.
+        announce::progress(&format!("the password of {} is {}", made.operator_email, password.expose()));
+    }
+    let demo = find_demo(services, &caller, made.instance).await?;
     of_broker.data_dir = directory.path().join("broker");
     of_broker.controller.url = Some(format!("http://{}", controller.api_address()));
-    of_broker.controller.join_token = Some(services.nodes.create_join_token(&caller).await?.token.expose().to_owned());
-    for listener in &mut of_broker.listeners {
-        listener.default_instance.get_or_insert_with(|| label.clone());
+    of_broker.controller.join_token =
+        Some(services.nodes.create_join_token(&caller).await?.token.expose().to_owned());
+    if let Some(demo) = &demo {
+        for listener in &mut of_broker.listeners {
+            listener.default_instance.get_or_insert_with(|| demo.label.clone());
+        }
     }
     if stop.is_cancelled() {
         return Ok(());
@@ -97,7 +114,10 @@ async fn with_controller(
     announce::progress("starting the broker");
     let mut broker = tokio::task::spawn_blocking(|| broker::start(of_broker)).await??;
     let outcome = async {
-        welcome(controller, &broker, directory, made, label).await?.print();
+        if let Some(demo) = &demo {
+            known_to(&broker, demo.id).await?;
+        }
+        welcome(controller, &broker, directory, made, demo).await?.print();
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             () = broker.join() => bail!("the broker has ended by itself"),
@@ -110,26 +130,56 @@ async fn with_controller(
     outcome
 }
 
+/// The demo instance, unless it has been deleted or suspended, or takes no tokens: then there is nothing to show.
+async fn find_demo(services: &Services, caller: &Caller, id: InstanceId) -> anyhow::Result<Option<Instance>> {
+    match services.instances.get(caller, id).await {
+        Ok(demo)
+            if demo.state == InstanceState::Running
+                && demo.authentication.contains(&Authentication::Token) =>
+        {
+            Ok(Some(demo))
+        }
+        Ok(_) | Err(GetError::Access(AccessError::NotFound { .. })) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until the broker has the instance, so that the printed lines work as soon as they can be read.
+async fn known_to(broker: &Broker, instance: InstanceId) -> anyhow::Result<()> {
+    let known = async {
+        while broker.replica().instance(instance).is_none() {
+            tokio::time::sleep(KNOWN_PERIOD).await;
+        }
+    };
+    tokio::time::timeout(KNOWN_TIME_MAX, known).await.context("the broker does not get its configuration")
+}
+
 async fn welcome(
     controller: &Controller,
     broker: &Broker,
     directory: &DataDirectory,
     made: Bootstrapped,
-    label: String,
+    demo: Option<Instance>,
 ) -> anyhow::Result<Welcome> {
     let token = async |client_id: &str, action: Action| {
         demo_token(controller, made.instance, client_id, action, &made.topic).await
+    };
+    let demo = match demo {
+        Some(demo) => Some(Demo {
+            label: demo.label,
+            subscribe_token: token(SUBSCRIBER, Action::Subscribe).await?,
+            publish_token: token(PUBLISHER, Action::Publish).await?,
+            topic: made.topic.clone(),
+        }),
+        None => None,
     };
     Ok(Welcome {
         api: controller.api_address(),
         mqtt: broker.mqtt_address(),
         data_dir: directory.path().display().to_string(),
-        subscribe_token: token(SUBSCRIBER, Action::Subscribe).await?,
-        publish_token: token(PUBLISHER, Action::Publish).await?,
         operator_email: made.operator_email,
         one_time_password: made.one_time_password.map(|password| password.expose().to_owned()),
-        label,
-        topic: made.topic,
+        demo,
     })
 }
 
@@ -174,9 +224,9 @@ fn stop_at_signal() -> anyhow::Result<CancellationToken> {
 /// Asks for each address before anything is started, so that the usual mistake costs nothing.
 fn ports_are_free(config: &Config) -> anyhow::Result<()> {
     let free = |what: &str, setting: &str, address: SocketAddr| {
-        TcpListener::bind(address)
-            .map(drop)
-            .with_context(|| format!("cannot listen on {address} for {what}: choose another with `{setting}`"))
+        TcpListener::bind(address).map(drop).with_context(|| {
+            format!("cannot listen on {address} for {what}: choose another with `{setting}`")
+        })
     };
     free("the API", "--api-address", config.controller.api.address)?;
     for listener in &config.broker.listeners {

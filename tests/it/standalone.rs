@@ -1,0 +1,257 @@
+//! `iotmq standalone`, the built binary: it starts, starts again, stops, and fails with one clear sentence.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tests::cluster::PASSWORD;
+use tests::process::{Program, Signal, iotmq};
+use tests::{Api, AtLeastOnce, ClientBuilder, wait_for};
+
+/// A data directory and two addresses of its own.
+struct Place {
+    directory: TempDir,
+    api: SocketAddr,
+    mqtt: SocketAddr,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            api: free_address(),
+            mqtt: free_address(),
+        }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Starts it with these further arguments.
+    fn start(&self, arguments: &[&str]) -> Program {
+        Program::start(self.command(self.api, self.mqtt).args(arguments))
+    }
+
+    /// The command, with its data here and these addresses.
+    fn command(&self, api: SocketAddr, mqtt: SocketAddr) -> Command {
+        let mut command = iotmq();
+        command.arg("standalone").arg("--data-dir").arg(self.data_dir());
+        command.args(["--api-address", &api.to_string(), "--mqtt-address", &mqtt.to_string()]);
+        command
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+/// What a started process prints: the lines to copy, and the password of a first start.
+struct Welcome {
+    password: String,
+    subscribe: BTreeMap<String, String>,
+    publish: BTreeMap<String, String>,
+}
+
+impl Welcome {
+    async fn read(program: &mut Program) -> Self {
+        let password = program.line_with("password ").await;
+        let subscribe = program.line_with("mosquitto_sub ").await;
+        let publish = program.line_with("mosquitto_pub ").await;
+        let password = password.split_whitespace().nth(1).expect("a password").to_owned();
+        Self { password, subscribe: flags(&subscribe), publish: flags(&publish) }
+    }
+}
+
+/// The flags of a printed command and their values.
+fn flags(line: &str) -> BTreeMap<String, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let pairs = words.windows(2).filter(|pair| pair[0].starts_with('-'));
+    pairs.map(|pair| (pair[0].to_owned(), pair[1].trim_matches('\'').to_owned())).collect()
+}
+
+/// The printed lines work: a message goes from one to the other.
+async fn exchange(place: &Place, welcome: &Welcome) {
+    let client = |flags: &BTreeMap<String, String>| {
+        ClientBuilder::new(place.mqtt, &flags["-i"]).login(&flags["-u"], &flags["-P"])
+    };
+    let mut ear =
+        client(&welcome.subscribe).connect().await.subscribed(&welcome.subscribe["-t"], AtLeastOnce).await;
+    let topic = &welcome.publish["-t"];
+    client(&welcome.publish).connect().await.publish(topic, "hello", AtLeastOnce).await;
+    ear.expect(topic, "hello").await;
+}
+
+/// Nothing of it runs any more: no listener, and no process that names its directory.
+async fn nothing_is_left(place: &Place) {
+    wait_for("both ports to be free", async || {
+        TcpListener::bind(place.api).is_ok() && TcpListener::bind(place.mqtt).is_ok()
+    })
+    .await;
+    let directory = place.directory.path().display().to_string();
+    let processes = std::fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+    for process in processes {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        assert!(!line.contains(&directory), "still running: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_serves_stops_and_starts_again_with_everything() {
+    let place = Place::new();
+    let mut first = place.start(&[]);
+    let welcome = Welcome::read(&mut first).await;
+    exchange(&place, &welcome).await;
+    let api = Api::new(place.api);
+    let operator = api.sign_in_first_time("operator@localhost", &welcome.password, PASSWORD).await;
+    let tenants = operator.get("/v1/tenants").await.ok().clone();
+    let demo = tenants["items"][0]["id"].as_str().expect("the demo tenant").to_owned();
+    operator.patch(&format!("/v1/tenants/{demo}"), json!({"name": "mine now"})).await.ok();
+    first.signal(Signal::SIGINT);
+    let (well, said) = first.ended().await;
+    assert!(well, "Ctrl-C is no failure: {said}");
+    nothing_is_left(&place).await;
+
+    let mut second = place.start(&[]);
+    let again = Welcome::read(&mut second).await;
+    assert_ne!(again.subscribe["-P"], welcome.subscribe["-P"], "each start prints fresh tokens");
+    exchange(&place, &again).await;
+    exchange(&place, &welcome).await;
+    assert!(!second.heard.join("\n").contains(&welcome.password), "the password is printed once");
+    let operator = Api::new(place.api).sign_in("operator@localhost", PASSWORD).await;
+    let tenant = operator.get(&format!("/v1/tenants/{demo}")).await;
+    assert_eq!(tenant.ok()["name"], "mine now");
+    second.signal(Signal::SIGTERM);
+    let (well, said) = second.ended().await;
+    assert!(well, "SIGTERM is no failure: {said}");
+    nothing_is_left(&place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_loses_nothing() {
+    let place = Place::new();
+    let mut first = place.start(&[]);
+    let welcome = Welcome::read(&mut first).await;
+    let operator =
+        Api::new(place.api).sign_in_first_time("operator@localhost", &welcome.password, PASSWORD).await;
+    first.signal(Signal::SIGKILL);
+    first.ended().await;
+    drop(operator);
+    let mut second = place.start(&[]);
+    let again = Welcome::read(&mut second).await;
+    exchange(&place, &again).await;
+    Api::new(place.api).sign_in("operator@localhost", PASSWORD).await.get("/v1/me").await.ok();
+    second.signal(Signal::SIGINT);
+    second.ended().await;
+    nothing_is_left(&place).await;
+}
+
+/// It ends by itself with one line that holds these words, and leaves nothing running.
+async fn fails_clearly(place: &Place, program: Program, words: &[&str]) {
+    let (well, said) = program.ended().await;
+    one_clear_error(well, &said, words);
+    nothing_is_left(place).await;
+}
+
+#[track_caller]
+fn one_clear_error(well: bool, said: &str, words: &[&str]) {
+    assert!(!well, "it must fail: {said}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains("error")).collect();
+    assert_eq!(errors.len(), 1, "one error, not: {said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} must be in: {said}");
+    }
+    assert!(!said.contains("panicked") && !said.contains("backtrace"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_named() {
+    let place = Place::new();
+    for (taken, flag) in [(place.api, "--api-address"), (place.mqtt, "--mqtt-address")] {
+        let holder = TcpListener::bind(taken).expect("the port is free");
+        let program = place.start(&[]);
+        let address = taken.to_string();
+        // What is in use stays in use until it has failed.
+        let (well, said) = program.ended().await;
+        drop(holder);
+        one_clear_error(well, &said, &[&address, flag]);
+        nothing_is_left(&place).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_others_reach_is_refused_with_a_reason() {
+    let place = Place::new();
+    let anywhere = |address: SocketAddr| SocketAddr::from(([0, 0, 0, 0], address.port()));
+    for (api, mqtt) in [(anywhere(place.api), place.mqtt), (place.api, anywhere(place.mqtt))] {
+        let program = Program::start(&mut place.command(api, mqtt));
+        fails_clearly(&place, program, &["0.0.0.0", "loopback", "TLS"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_postgresql_is_told_what_to_install() {
+    let place = Place::new();
+    let mut command = place.command(place.api, place.mqtt);
+    let program = Program::start(command.env("IOTMQ_POSTGRES__BIN_DIR", place.directory.path()));
+    let directory = place.directory.path().display().to_string();
+    fails_clearly(&place, program, &["PostgreSQL", &directory]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_in_use_is_named() {
+    let place = Place::new();
+    let mut first = place.start(&[]);
+    let welcome = Welcome::read(&mut first).await;
+    let other = Place::new();
+    let program = Program::start(&mut place.command(other.api, other.mqtt));
+    let directory = place.data_dir().display().to_string();
+    fails_clearly(&other, program, &[&directory, "in use"]).await;
+    exchange(&place, &welcome).await;
+    first.signal(Signal::SIGINT);
+    first.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    // A file where a directory is wanted stops root, too.
+    std::fs::write(place.data_dir(), "").expect("written");
+    let directory = place.data_dir().display().to_string();
+    fails_clearly(&place, place.start(&[]), &[&directory]).await;
+
+    std::fs::remove_file(place.data_dir()).expect("removed");
+    std::fs::create_dir(place.data_dir()).expect("made");
+    let closed = std::fs::Permissions::from_mode(0o500);
+    std::fs::set_permissions(place.data_dir(), closed).expect("closed");
+    if std::fs::write(place.data_dir().join("probe"), "").is_err() {
+        fails_clearly(&place, place.start(&[]), &[&directory]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_configuration_is_named_with_its_place() {
+    let place = Place::new();
+    let file = place.directory.path().join("iotmq.toml");
+    let path = file.display().to_string();
+    for (text, words) in [
+        ("[broker]\nspeed = 1\n", &["broker", "speed"][..]),
+        ("[broker]\nworkers = \"many\"\n", &["broker.workers"]),
+        ("[controller.api]\naddress = \"here\"\n", &["controller.api.address"]),
+        ("[broker\n", &["TOML"]),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let words: Vec<&str> = words.iter().copied().chain([path.as_str()]).collect();
+        fails_clearly(&place, place.start(&["--config", &path]), &words).await;
+    }
+    let absent = Path::new("no-such-file.toml");
+    fails_clearly(&place, place.start(&["--config", &absent.display().to_string()]), &["no-such-file.toml"])
+        .await;
+    assert!(!place.data_dir().exists(), "a start that fails so early makes nothing");
+}

@@ -1,0 +1,20 @@
+//! The harness of the integration tests: a whole cluster in this process, and the clients that talk to it.
+//!
+//! It is for tests: what goes wrong panics, with a sentence that says what was expected. The scenarios are in `it/`.
+
+pub mod cluster;
+pub mod fault;
+pub mod http_client;
+pub mod mqtt_client;
+pub mod postgres;
+pub mod process;
+pub mod tenant;
+pub mod wait;
+
+pub use cluster::{Cluster, ClusterBuilder};
+pub use contract::qos::Qos;
+pub use contract::qos::Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+pub use http_client::{Answer, Api};
+pub use mqtt_client::{Client, ClientBuilder, Message, Refused};
+pub use tenant::{Instance, Tenant, Token};
+pub use wait::{PATIENCE, wait_for};
