@@ -78,7 +78,7 @@ pub(crate) struct Client {
     pub(crate) client_id: Rc<str>,
     pub(crate) instance: Rc<LocalInstance>,
     pub(crate) proof: RefCell<Box<Proof>>,
-    /// In seconds of the calendar's milliseconds; the largest: never.
+    /// When its token expires, on the calendar; the largest: never.
     pub(crate) expires_at_millis: u64,
     /// None once the client is no longer one.
     pub(crate) session: RefCell<Option<Session>>,

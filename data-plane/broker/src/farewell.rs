@@ -80,3 +80,38 @@ pub(crate) fn refused_connack(refusal: Refusal) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connects");
+        (listener.accept().await.expect("accepts").0, peer)
+    }
+
+    #[tokio::test]
+    async fn the_peer_hears_the_last_word_and_is_read_until_it_closes() {
+        let (ours, mut peer) = pair().await;
+        peer.write_all(&[0; 10_000]).await.expect("is sent");
+        let parting = tokio::spawn(farewell(ours, b"reason".to_vec(), Duration::from_mins(1)));
+        let mut heard = Vec::new();
+        peer.read_to_end(&mut heard).await.expect("no reset");
+        assert_eq!(heard, b"reason");
+        for _ in 0..100 {
+            peer.write_all(&[0; 10_000]).await.expect("somebody reads");
+        }
+        assert!(!parting.is_finished());
+        drop(peer);
+        parting.await.expect("it ends with the peer");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_stays_is_not_waited_for() {
+        let (ours, _peer) = pair().await;
+        farewell(ours, Vec::new(), Duration::from_millis(20)).await;
+    }
+}

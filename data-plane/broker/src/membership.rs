@@ -177,7 +177,7 @@ impl Worker {
     fn part(&self, client: &Client, ending: Ending) {
         let stream = client.stream.borrow_mut().take();
         let output = client.output.take();
-        self.return_buffer(client.received.take());
+        drop(client.received.take());
         client.wake();
         let Some(stream) = stream else { return };
         match ending {

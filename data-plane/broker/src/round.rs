@@ -156,6 +156,10 @@ impl Worker {
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     output.drain(..written);
+                    // What waits for a slow peer takes what it needs and no more.
+                    if output.capacity() > 2 * output.len() {
+                        output.shrink_to_fit();
+                    }
                     client.is_blocked.set(true);
                     // Its next turn waits for the socket.
                     client.wake();

@@ -61,7 +61,8 @@ impl Topics {
         self.known = Vec::new();
     }
 
-    /// Forgets everything that was there before the last time it was asked: an idle client is to cost nothing.
+    /// Forgets everything, if nothing was learnt since it was last asked to: an idle client is to cost nothing, and a
+    /// busy one learns again at the price of one look.
     pub(crate) fn age(&mut self) {
         if !std::mem::take(&mut self.is_used) {
             self.clear();

@@ -136,11 +136,10 @@ impl Worker {
             if kept > 0 {
                 let received = client.received.take();
                 buffer[..kept].copy_from_slice(&received);
-                self.return_buffer(received);
             }
             let bytes = &buffer[..kept + bytes];
             let used = self.take_packets(client, bytes);
-            self.keep_received(client, &bytes[used..]);
+            client.received.borrow_mut().extend_from_slice(&bytes[used..]);
         }
         Poll::Ready(is_full)
     }
@@ -149,23 +148,10 @@ impl Worker {
     fn take_received(&self, client: &Rc<Client>) {
         let mut received = client.received.take();
         let used = self.take_packets(client, &received);
-        if used == received.len() {
-            self.return_buffer(received);
-        } else {
+        if used < received.len() {
             received.drain(..used);
             *client.received.borrow_mut() = received;
         }
-    }
-
-    fn keep_received(&self, client: &Client, rest: &[u8]) {
-        if rest.is_empty() {
-            return;
-        }
-        let mut received = client.received.borrow_mut();
-        if received.capacity() == 0 {
-            *received = self.take_buffer();
-        }
-        received.extend_from_slice(rest);
     }
 
     /// Takes whole packets from the front of `bytes`; the answer is how many bytes they were.

@@ -32,11 +32,12 @@ use crate::schedule::Timer;
 use crate::timers::Wheel;
 use crate::turn::READ_BYTES_MAX;
 
-/// Emptied buffers that a worker keeps for the next client with something to keep.
-const BUFFERS_MAX: usize = 256;
+/// Memory of emptied output buffers that a worker keeps for the next client with output.
+const BUFFERS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The largest buffer that is kept.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// The largest buffer that is kept. Anything less than what a round brings would be given back to the system, and
+/// taken from it again page by page, in every round.
+const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
 /// One worker.
 pub(crate) struct Worker {
@@ -60,6 +61,7 @@ pub(crate) struct Worker {
     pub(crate) with_output: RefCell<Vec<Rc<Client>>>,
     pub(crate) ending: RefCell<Vec<Rc<Client>>>,
     buffers: RefCell<Vec<Vec<u8>>>,
+    buffers_bytes: Cell<usize>,
     pub(crate) wheel: RefCell<Wheel<Timer>>,
     pub(crate) timer_is_sooner: Notify,
     pub(crate) timer_set_to: Cell<u64>,
@@ -98,6 +100,7 @@ impl Worker {
             with_output: RefCell::default(),
             ending: RefCell::default(),
             buffers: RefCell::default(),
+            buffers_bytes: Cell::new(0),
             wheel: RefCell::new(Wheel::new(now / 1000)),
             timer_is_sooner: Notify::new(),
             timer_set_to: Cell::new(u64::MAX),
@@ -175,16 +178,19 @@ impl Worker {
     /// An empty buffer with some memory, if one is to be had.
     #[inline]
     pub(crate) fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
+        let buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
+        self.buffers_bytes.set(self.buffers_bytes.get() - buffer.capacity());
+        buffer
     }
 
     /// Keeps the memory of a buffer that is no longer needed.
     #[inline]
     pub(crate) fn return_buffer(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_MAX && (1..=BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
+        let bytes = self.buffers_bytes.get() + buffer.capacity();
+        if (1..=BUFFER_BYTES_MAX).contains(&buffer.capacity()) && bytes <= BUFFERS_BYTES_MAX {
             buffer.clear();
-            buffers.push(buffer);
+            self.buffers_bytes.set(bytes);
+            self.buffers.borrow_mut().push(buffer);
         }
     }
 }

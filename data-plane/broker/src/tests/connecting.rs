@@ -128,8 +128,8 @@ async fn what_is_not_served_yet_is_refused_and_said() {
         let mut peer = fixture.peer().await;
         let before = fixture.refused(refusal).await;
         peer.connect(&connect).await;
-        // More than was asked for must not make a reset of the answer.
-        peer.send(&[0xC0, 0]).await;
+        // What nobody will read must not make a reset of the answer.
+        peer.send(&[0xC0, 0].repeat(50_000)).await;
         assert_eq!(peer.next().await, answer, "{connect:?}");
         assert_eq!(peer.next().await, "closed");
         assert_eq!(fixture.refused(refusal).await, before + 1, "{refusal:?}");
@@ -176,10 +176,7 @@ async fn the_same_identity_takes_over_and_another_is_refused() {
 
 #[tokio::test]
 async fn a_connection_that_says_no_connect_is_closed() {
-    let mut given = Given::workers(1);
-    given.config.front.connect_secs_max = 1;
-    given.config.front.handshakes_per_address_max = 3;
-    let fixture = given.start();
+    let fixture = Fixture::start(1);
     for (bytes, refusal) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], Refusal::ProtocolError),
         (b"\xC0\x00", Refusal::ProtocolError),
@@ -192,6 +189,14 @@ async fn a_connection_that_says_no_connect_is_closed() {
         assert_eq!(peer.next().await, "closed", "{bytes:x?}");
         assert_eq!(fixture.refused(refusal).await, before + 1, "{refusal:?}");
     }
+}
+
+#[tokio::test]
+async fn connections_that_are_not_yet_clients_are_bounded_in_time_and_number() {
+    let mut given = Given::workers(1);
+    given.config.front.connect_secs_max = 1;
+    given.config.front.handshakes_per_address_max = 3;
+    let fixture = given.start();
     let mut silent = [fixture.peer().await, fixture.peer().await, fixture.peer().await];
     let mut one_more = fixture.peer().await;
     assert_eq!(one_more.next().await, "closed");
@@ -199,5 +204,11 @@ async fn a_connection_that_says_no_connect_is_closed() {
         assert_eq!(tokio::time::timeout(Duration::from_secs(5), peer.next()).await.as_deref(), Ok("closed"));
     }
     assert_eq!(fixture.refused(Refusal::ConnectTimeout).await, 3);
-    assert!(fixture.refused(Refusal::TooManyHandshakes).await >= 1);
+    assert_eq!(fixture.refused(Refusal::TooManyHandshakes).await, 1);
+    drop(silent);
+    let token = fixture.sign(&claims(1, "car"));
+    crate::testing::wait_for("room for another", async || {
+        fixture.answer_to(&connect("car", &token)).await == "connack 0"
+    })
+    .await;
 }
