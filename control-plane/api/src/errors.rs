@@ -24,7 +24,14 @@ const BUSY_SECS: u64 = 1;
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.is_unavailable() { Self::database_unavailable(&error) } else { Self::internal(&error) }
+        if error.is_unavailable() {
+            Self::database_unavailable(&error)
+        } else if error.is_value() {
+            let detail = "a value has a null character or is out of range";
+            Self::new(ProblemCode::InvalidParameter, detail)
+        } else {
+            Self::internal(&error)
+        }
     }
 }
 
@@ -122,7 +129,7 @@ answers! {
     CreateTopicError { Access, Invalid, Limit, NameTaken, State, Store };
     CreatePlanError { Access, Invalid, NameTaken, Store };
     CreateInstanceError { Access, Invalid, Limit, NameTaken, Store };
-    UpdateInstanceError { Access, Invalid, NameTaken, Revision, State, Store };
+    UpdateInstanceError { Access, Invalid, Limit, NameTaken, Revision, State, Store };
     ChangeKeysError { Access, Invalid, Limit, State, Store };
     CreateJoinTokenError { Access, Store };
     IssueBatchError { Access, Invalid, State, Store };

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use contract::base64::Base64;
-use service::idempotency::{ANSWER_BYTES_MAX, Begun, Claim, StoredAnswer};
+use service::idempotency::{ANSWER_BYTES_MAX, Begun, Claim, RUN_MAX, StoredAnswer};
 use tracing::Instrument as _;
 
 use crate::answer::{APPLIED, GENERATION};
@@ -68,7 +68,14 @@ async fn run(
     let request = Request::from_parts(parts, Body::from(body));
     let kept = claim.clone();
     let idempotency = state.services.idempotency.clone();
-    let task = async move { finish(&state, claim, next.run(request).await).await };
+    let task = async move {
+        // Its caller's deadline does not reach it here, and it must not outlive its claim on the key.
+        let response = tokio::time::timeout(RUN_MAX, next.run(request)).await.unwrap_or_else(|_| {
+            let detail = format!("it took longer than {} s", RUN_MAX.as_secs());
+            Problem::new(ProblemCode::QueryTimeout, detail).into_response()
+        });
+        finish(&state, claim, response).await
+    };
     match tokio::spawn(task.in_current_span()).await {
         Ok(response) => Ok(response),
         Err(error) => {

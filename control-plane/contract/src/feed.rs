@@ -248,6 +248,9 @@ pub struct SigningKeyDocument {
     pub kid: String,
     /// The 32 bytes of the Ed25519 public key.
     pub public_key: Base64,
+    /// Tokens that it signed are good before this moment only, since another key signs; none while it signs itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifies_until: Option<UnixMillis>,
 }
 
 /// What changed to one document.

@@ -193,6 +193,8 @@ mod tests {
 
     #[test]
     fn one_grant_alone_is_read_strictly() {
-        assert!(serde_json::from_str::<Grant>(r#"{"actions":["publish"],"topic_filter":"a","qos":1}"#).is_err());
+        assert!(
+            serde_json::from_str::<Grant>(r#"{"actions":["publish"],"topic_filter":"a","qos":1}"#).is_err()
+        );
     }
 }

@@ -135,7 +135,7 @@ async fn make(write: &mut Write<'_>, operator: &NewMember) -> Result<Bootstrap, 
         crate::plans::create(write, new).await?;
     }
     let member = &operator.member;
-    store::members::insert(&mut write.tx, member, &operator.password_hash).await?;
+    crate::members::insert(write, operator).await?;
     let tenant = crate::tenants::create(write, DEMO.to_owned(), Labels::new(), Some(member)).await?;
     let new = NewInstance {
         name: DEMO.to_owned(),

@@ -64,7 +64,7 @@ impl Feed {
         after: Generation,
         wait: Duration,
     ) -> Result<ChangesAnswer, StoreError> {
-        let mut connection = self.core.store.read().await?;
+        let mut connection = self.core.store.read_for_node().await?;
         store::nodes::see(&mut connection, node.node, Some(after), self.core.now()).await?;
         drop(connection);
         self.core.wake.progress.send_replace(());
@@ -88,7 +88,7 @@ impl Feed {
         after: u64,
         wait: Duration,
     ) -> Result<UrgentAnswer, StoreError> {
-        let mut connection = self.core.store.read().await?;
+        let mut connection = self.core.store.read_for_node().await?;
         store::nodes::see(&mut connection, node.node, None, self.core.now()).await?;
         let timeline = store::feed::head(&mut connection).await?.timeline;
         drop(connection);

@@ -1,6 +1,7 @@
 //! Idempotency keys: the first answer to a request, kept for a day and given again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use crate::ids::new_id;
 pub const ANSWER_LIFE: TimeDelta = TimeDelta::hours(24);
 /// How long a request may take before its key is free again, its controller having died.
 pub const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(60);
+/// How long a request with a key is let run: it is over, its answer kept, before another may claim the key.
+pub const RUN_MAX: Duration = Duration::from_secs(35);
+const _: () = assert!(RUN_MAX.as_secs().cast_signed() < CLAIM_LIFE.num_seconds(), "a claim outlives its run");
 /// The largest answer that is kept; a larger one is not, and its request runs again.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -102,6 +102,9 @@ pub enum UpdateInstanceError {
     /// The request is no good.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The tenant has all the instances it may have: this one cannot be restored.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     /// The tenant has another instance of this name.
     #[error(transparent)]
     NameTaken(#[from] NameTaken),
@@ -225,18 +228,7 @@ pub(crate) async fn create(
     new: NewInstance,
 ) -> Result<Instance, CreateInstanceError> {
     check(&new.name, &new.authentication, &new.labels)?;
-    let used = store::instances::list_ids(&mut write.tx, tenant.id).await?.len() as u64;
-    if used >= INSTANCES_MAX {
-        let subject = tenant.name.clone();
-        return Err(LimitReached {
-            name: "instances_max",
-            value: INSTANCES_MAX,
-            used,
-            scope: "tenant",
-            subject,
-        }
-        .into());
-    }
+    check_room(write, tenant).await??;
     let plan = usable_plan(write, &new.plan).await?;
     let label = take_label(write, tenant.id, &new.name).await?;
     let id = InstanceId(new_id(write.now));
@@ -266,6 +258,16 @@ pub(crate) async fn create(
         Audited { action: "create_instance", resource: "instance", id: &id.to_string(), before: None, after },
     );
     Ok(instance)
+}
+
+/// Whether a locked tenant may have one instance more.
+async fn check_room(write: &mut Write<'_>, tenant: &Tenant) -> Result<Result<(), LimitReached>, StoreError> {
+    let used = store::instances::list_ids(&mut write.tx, tenant.id).await?.len() as u64;
+    if used < INSTANCES_MAX {
+        return Ok(Ok(()));
+    }
+    let (name, value, subject) = ("instances_max", INSTANCES_MAX, tenant.name.clone());
+    Ok(Err(LimitReached { name, value, used, scope: "tenant", subject }))
 }
 
 /// The highest version of a plan, if instances may begin to use it.

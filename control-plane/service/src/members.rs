@@ -65,24 +65,20 @@ impl Members {
         };
         let before = before.ok_or_else(|| AccessError::not_found("member", caller.actor))?;
         check_revision(if_revision, before.revision)?;
-        if let Some(name) = &name {
-            let mut check = Check::default();
-            check.name("/name", name);
-            check.finish()?;
-            store::members::update_name(&mut write.tx, before.id, name, write.now).await?;
-            let (id, was, is) =
-                (before.id.to_string(), json!({ "name": before.name }), json!({ "name": name }));
-            let audited = Audited {
-                action: "update_me",
-                resource: "member",
-                id: &id,
-                before: Some(was),
-                after: Some(is),
-            };
-            write.audit(None, None, audited);
-            write.commit().await?;
-        }
-        Ok(self.get_me(caller).await?)
+        // Read in the transaction: whoever holds one connection does not ask for a second.
+        let tenants = store::members::list_memberships(&mut write.tx, before.id).await?;
+        let Some(name) = name else { return Ok(Me { member: before, tenants }) };
+        let mut check = Check::default();
+        check.name("/name", &name);
+        check.finish()?;
+        store::members::update_name(&mut write.tx, before.id, &name, write.now).await?;
+        let (id, was, is) = (before.id.to_string(), json!({ "name": before.name }), json!({ "name": name }));
+        let audited =
+            Audited { action: "update_me", resource: "member", id: &id, before: Some(was), after: Some(is) };
+        write.audit(None, None, audited);
+        let (updated_at, revision) = (write.now, before.revision + 1);
+        write.commit().await?;
+        Ok(Me { member: Member { name, updated_at, revision, ..before }, tenants })
     }
 
     /// Changes the caller's password and ends every session of it but the one with `keep_session`'s token.
@@ -100,9 +96,9 @@ impl Members {
         };
         let member = member.ok_or(ChangePasswordError::CredentialsWrong)?;
         throttle::count_account(&self.core, &mut connection, &member.email).await?;
-        let hash = store::members::find_password_hash(&mut connection, member.id).await?;
+        let verified = store::members::find_password_hash(&mut connection, member.id).await?;
         drop(connection);
-        if !self.core.passwords.verify(current, hash.as_deref()).await? {
+        if !self.core.passwords.verify(current, verified.as_deref()).await? {
             return Err(ChangePasswordError::CredentialsWrong);
         }
         check_new_password("/new_password", new, &member.email)?;
@@ -113,6 +109,8 @@ impl Members {
         }
         let hash = self.core.passwords.hash(new).await?;
         let mut write = Write::begin(&self.core, caller).await?;
+        let member = lock_verified(&mut write, member.id, verified.as_deref()).await?;
+        let member = member.ok_or(ChangePasswordError::CredentialsWrong)?;
         store_password(&mut write, &member, &hash, &sha256(keep_session.as_bytes())).await?;
         throttle::forget_account(&mut write.tx, &member.email).await?;
         write.commit().await?;
@@ -150,10 +148,31 @@ pub(crate) async fn new_member(
     Ok(NewMember { member, password_hash, one_time_password })
 }
 
+/// Stores a new member and notes it in the platform's audit log.
+pub(crate) async fn insert(write: &mut Write<'_>, new: &NewMember) -> Result<(), StoreError> {
+    let member = &new.member;
+    store::members::insert(&mut write.tx, member, &new.password_hash).await?;
+    let (action, resource, id) = ("create_member", "member", member.id.to_string());
+    let after = Some(json!({ "email": member.email, "name": member.name, "operator": member.operator }));
+    write.audit(None, None, Audited { action, resource, id: &id, before: None, after });
+    Ok(())
+}
+
 /// Groups of five characters, a hundred bits in all: easily typed from a terminal, not to be guessed.
 fn one_time_password() -> Secret {
     let groups: Vec<String> = (0..4).map(|_| chance(&random::<5>())).collect();
     Secret::new(groups.join("-"))
+}
+
+/// The member, locked, if its password is still the one of this hash: it may have been changed while it was verified.
+pub(crate) async fn lock_verified(
+    write: &mut Write<'_>,
+    member: MemberId,
+    verified: Option<&str>,
+) -> Result<Option<Member>, StoreError> {
+    let locked = store::members::lock(&mut write.tx, member).await?;
+    let hash = store::members::find_password_hash(&mut write.tx, member).await?;
+    Ok(locked.filter(|_| hash.as_deref() == verified))
 }
 
 /// Stores a password that its owner has chosen, and ends every session of the member but one.

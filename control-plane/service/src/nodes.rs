@@ -146,14 +146,14 @@ impl Nodes {
         let Some((node, secret)) = parse_bearer(bearer) else { return Ok(None) };
         let node = NodeId(node);
         let given = Base64::decode(secret).unwrap_or_default();
-        let known = store::nodes::find_secret(&mut *self.core.store.read().await?, node).await?;
+        let known = store::nodes::find_secret(&mut *self.core.store.read_for_node().await?, node).await?;
         let right = known.is_some_and(|known| equal(&known, &sha256(&given.0)));
         Ok(right.then_some(NodeCaller { node }))
     }
 
     /// Takes a node's report, which also says how far it has come.
     pub async fn report(&self, node: NodeCaller, report: NodeReport) -> Result<(), StoreError> {
-        let mut connection = self.core.store.read().await?;
+        let mut connection = self.core.store.read_for_node().await?;
         let own = store::nodes::Report {
             version: bounded(&report.version),
             format_version: report.format_version,

@@ -3,10 +3,11 @@
 
 use chrono::TimeDelta;
 use contract::feed::DocumentKind;
-use store::StoreError;
 use store::actor::Actor;
+use store::{StoreError, Transaction};
 
 use crate::Services;
+use crate::core::Core;
 use crate::idempotency::ANSWER_LIFE;
 use crate::instances::DELETE_GRACE;
 use crate::write::{Audited, Write};
@@ -24,14 +25,22 @@ const ROWS_MAX: i64 = 10_000;
 /// How many documents one generation names, so that a node's answer stays small.
 const DOCUMENTS_MAX: i64 = 1_000;
 
+/// A transaction whose statements may take long.
+async fn begin(core: &Core) -> Result<Transaction, StoreError> {
+    let mut tx = core.store.begin().await?;
+    tx.allow_long().await?;
+    Ok(tx)
+}
+
 /// Forgets tokens that expired some days ago.
 pub async fn expire_tokens(services: &Services) -> Result<u64, StoreError> {
     let core = &services.core;
     let before = core.now() - EXPIRED_TOKENS_KEPT;
     let mut total = 0;
     loop {
-        let mut connection = core.store.read().await?;
-        let deleted = store::tokens::delete_expired_of_all_tenants(&mut connection, before, ROWS_MAX).await?;
+        let mut tx = begin(core).await?;
+        let deleted = store::tokens::delete_expired_of_all_tenants(&mut tx, before, ROWS_MAX).await?;
+        tx.commit().await?;
         total += deleted;
         if deleted < ROWS_MAX.unsigned_abs() {
             return Ok(total);
@@ -42,17 +51,20 @@ pub async fn expire_tokens(services: &Services) -> Result<u64, StoreError> {
 /// Forgets kept answers that are a day old.
 pub async fn expire_idempotency(services: &Services) -> Result<u64, StoreError> {
     let core = &services.core;
-    let mut connection = core.store.read().await?;
-    store::idempotency::delete_expired(&mut connection, core.now() - ANSWER_LIFE).await
+    let mut tx = begin(core).await?;
+    let deleted = store::idempotency::delete_expired(&mut tx, core.now() - ANSWER_LIFE).await?;
+    tx.commit().await?;
+    Ok(deleted)
 }
 
 /// Forgets sessions, challenges, rights to join and sign-in attempts whose time is over.
 pub async fn expire_sessions(services: &Services) -> Result<u64, StoreError> {
     let now = services.core.now();
-    let mut connection = services.core.store.read().await?;
-    let sessions = store::sessions::delete_expired(&mut connection, now).await?;
-    let attempts = store::throttle::delete_expired(&mut connection, now).await?;
-    let join_tokens = store::nodes::delete_expired_join_tokens(&mut connection, now).await?;
+    let mut tx = begin(&services.core).await?;
+    let sessions = store::sessions::delete_expired(&mut tx, now).await?;
+    let attempts = store::throttle::delete_expired(&mut tx, now).await?;
+    let join_tokens = store::nodes::delete_expired_join_tokens(&mut tx, now).await?;
+    tx.commit().await?;
     Ok(sessions + attempts + join_tokens)
 }
 
@@ -99,6 +111,7 @@ pub async fn delete_after_grace(services: &Services) -> Result<u64, StoreError> 
     let mut total = 0;
     loop {
         let mut write = Write::begin_as(&services.core, Actor::Platform, "delete_after_grace").await?;
+        write.tx.allow_long().await?;
         let before = write.now - DELETE_GRACE;
         let over = store::instances::lock_deleted_of_all_tenants(&mut write.tx, before, 1).await?;
         let Some(instance) = over.first() else { return Ok(total) };
@@ -123,8 +136,9 @@ pub async fn delete_after_grace(services: &Services) -> Result<u64, StoreError> 
 pub async fn trim_feed(services: &Services) -> Result<u64, StoreError> {
     let core = &services.core;
     let before = core.now() - FEED_KEPT;
-    let mut connection = core.store.read().await?;
-    let generations = store::feed::trim(&mut connection, before, FEED_GENERATIONS_MAX).await?;
-    let entries = store::urgent::trim(&mut connection, before, FEED_GENERATIONS_MAX).await?;
+    let mut tx = begin(core).await?;
+    let generations = store::feed::trim(&mut tx, before, FEED_GENERATIONS_MAX).await?;
+    let entries = store::urgent::trim(&mut tx, before, FEED_GENERATIONS_MAX).await?;
+    tx.commit().await?;
     Ok(generations + entries)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::feed::{DocumentKind, Urgent};
-use contract::ids::RevocationId;
+use contract::ids::{RevocationId, TokenId};
 use contract::revocation::{Revocation, TokenSelector};
 use contract::time::UnixMillis;
 use store::StoreError;
@@ -25,9 +25,10 @@ pub(crate) async fn make(
     let id = RevocationId(new_id(write.now));
     // A token of this very millisecond was issued before.
     let issued_before = issued_before.unwrap_or(write.now + TimeDelta::milliseconds(1));
-    let now = write.now;
-    let marked =
-        store::tokens::mark_revoked(&mut write.tx, instance.id, id, &selector, issued_before, now).await?;
+    // Rounded once, for the rows and the nodes alike.
+    let issued_before = whole_millis_up(issued_before);
+    let (before, now) = (time(issued_before), write.now);
+    let marked = store::tokens::mark_revoked(&mut write.tx, instance.id, id, &selector, before, now).await?;
     // A token that is being issued at this moment has no row yet that is seen here.
     let ttl_max = i64::try_from(instance.limits.token_ttl_secs_max).unwrap_or(i64::MAX / 1_000);
     let in_flight = write.now + TimeDelta::seconds(ttl_max);
@@ -35,11 +36,18 @@ pub(crate) async fn make(
         id,
         instance: instance.id,
         selector,
-        issued_before: millis(issued_before),
+        issued_before,
         expires_at: millis(marked.expires_at.map_or(in_flight, |last| last.max(in_flight))),
     };
     put(write, instance, revocation).await?;
     Ok((id, marked.tokens))
+}
+
+/// The first whole millisecond that is not before this moment: tokens are issued in whole ones, so that both mean the
+/// same tokens.
+fn whole_millis_up(moment: DateTime<Utc>) -> UnixMillis {
+    let whole = millis(moment);
+    if time(whole) < moment { UnixMillis(whole.0 + 1) } else { whole }
 }
 
 /// Stores a revocation and tells it, merging older ones if there are too many.
@@ -56,19 +64,26 @@ async fn put(write: &mut Write<'_>, instance: &Instance, revocation: Revocation)
 
 /// The part of the allowed number that a merge makes room for, so that not every revocation merges.
 const ROOM_DIVISOR: u64 = 10;
+/// The most revocations of one merge: there may be far more than are allowed after a change of plan.
+const MERGED_MAX: u64 = 1_000;
+/// The most tokens that the revocations of one merge name, beside those of its first.
+const MERGED_IDS_MAX: usize = 10_000;
 
-/// Merges the oldest revocations: first those of single tokens into one per client, then what is still too many into
-/// one of the whole instance. What is merged means more than before, never less.
+/// Merges the oldest revocations: those of single tokens into one per client where that leaves half of them or less,
+/// else all into one of the whole instance. What is merged means more than before, never less.
 async fn merge(write: &mut Write<'_>, instance: &Instance, count: u64) -> Result<(), StoreError> {
     let max = instance.limits.revocations_max;
     let room = (max / ROOM_DIVISOR).max(1);
-    let excess = i64::try_from(count - max + room).unwrap_or(i64::MAX);
+    let excess = (count - max + room).min(MERGED_MAX);
+    let excess = i64::try_from(excess).expect("it is bounded");
     let oldest = store::revocations::list_oldest(&mut write.tx, instance.id, excess).await?;
-    let by_client = per_principal(write, instance, &oldest).await?;
-    let merged = if by_client.len() as u64 + count <= max + oldest.len() as u64 {
+    let oldest = of_few_ids(&oldest);
+    let by_client = per_principal(write, instance, oldest).await?;
+    let merged = if by_client.len() * 2 <= oldest.len() {
         by_client
     } else {
-        vec![widest(&oldest, TokenSelector::All)]
+        let named: Vec<Revocation> = oldest.iter().map(of_its_tokens).collect();
+        vec![widest(&named, TokenSelector::All)]
     };
     let gone: Vec<RevocationId> = oldest.iter().map(|revocation| revocation.id).collect();
     store::revocations::delete(&mut write.tx, instance.id, &gone).await?;
@@ -77,16 +92,49 @@ async fn merge(write: &mut Write<'_>, instance: &Instance, count: u64) -> Result
     }
     for wider in merged {
         let wider = Revocation { id: RevocationId(new_id(write.now)), instance: instance.id, ..wider };
-        // Rows that only the wider one means are marked too: nodes refuse those tokens from now on.
-        let before = time(wider.issued_before);
-        let now = write.now;
-        store::tokens::mark_revoked(&mut write.tx, instance.id, wider.id, &wider.selector, before, now)
-            .await?;
-        store::revocations::insert(&mut write.tx, instance.id, &wider, write.now).await?;
-        write.changed(DocumentKind::Revocation, instance.id, &wider.id.to_string());
-        write.urgent(instance.id, Urgent::Revoke { revocation: wider });
+        put_merged(write, instance, wider).await?;
     }
     Ok(())
+}
+
+/// Stores and tells a revocation that means more than those it is made of. Rows that only this one means are marked
+/// too, and it lasts as long as they: nodes refuse those tokens from now on.
+async fn put_merged(
+    write: &mut Write<'_>,
+    instance: &Instance,
+    mut wider: Revocation,
+) -> Result<(), StoreError> {
+    let (before, now) = (time(wider.issued_before), write.now);
+    let marked =
+        store::tokens::mark_revoked(&mut write.tx, instance.id, wider.id, &wider.selector, before, now)
+            .await?;
+    let last = marked.expires_at.map(millis).unwrap_or_default();
+    wider.expires_at = wider.expires_at.max(last);
+    store::revocations::insert(&mut write.tx, instance.id, &wider, now).await?;
+    write.changed(DocumentKind::Revocation, instance.id, &wider.id.to_string());
+    write.urgent(instance.id, Urgent::Revoke { revocation: wider });
+    Ok(())
+}
+
+/// The first of these that name few tokens together; two at least, since one is merged with nothing.
+fn of_few_ids(oldest: &[Revocation]) -> &[Revocation] {
+    let mut ids = 0;
+    let few = oldest.iter().enumerate().take_while(|(at, revocation)| {
+        ids += named(&revocation.selector).len();
+        *at < 2 || ids <= MERGED_IDS_MAX
+    });
+    &oldest[..few.count()]
+}
+
+fn named(selector: &TokenSelector) -> &[TokenId] {
+    match selector {
+        TokenSelector::Ids(ids) => ids,
+        TokenSelector::ClientId(_)
+        | TokenSelector::Subject(_)
+        | TokenSelector::Labels(_)
+        | TokenSelector::SigningKey(_)
+        | TokenSelector::All => &[],
+    }
 }
 
 /// The revocations with those of single tokens replaced by those of their clients, and equal selectors joined.
@@ -95,30 +143,51 @@ async fn per_principal(
     instance: &Instance,
     revocations: &[Revocation],
 ) -> Result<Vec<Revocation>, StoreError> {
+    let ids: Vec<TokenId> = revocations.iter().flat_map(|it| named(&it.selector)).copied().collect();
+    let known = store::tokens::list_principals(&mut write.tx, instance.id, &ids).await?;
+    let principals: BTreeMap<TokenId, TokenSelector> = known
+        .into_iter()
+        .filter_map(|(id, client_id, subject)| {
+            Some((id, client_id.map(TokenSelector::ClientId).or(subject.map(TokenSelector::Subject))?))
+        })
+        .collect();
     let mut joined: BTreeMap<String, Vec<Revocation>> = BTreeMap::new();
     for revocation in revocations {
-        for selector in selectors(write, instance, &revocation.selector).await? {
-            let name = format!("{selector:?}");
-            joined.entry(name).or_default().push(Revocation { selector, ..revocation.clone() });
+        for one in split(revocation, &principals) {
+            joined.entry(format!("{:?}", one.selector)).or_default().push(one);
         }
     }
     Ok(joined.into_values().map(|equal| widest(&equal, equal[0].selector.clone())).collect())
 }
 
-async fn selectors(
-    write: &mut Write<'_>,
-    instance: &Instance,
-    selector: &TokenSelector,
-) -> Result<Vec<TokenSelector>, StoreError> {
-    let TokenSelector::Ids(ids) = selector else { return Ok(vec![selector.clone()]) };
-    let known = store::tokens::list_principals(&mut write.tx, instance.id, ids).await?;
-    let unknown: Vec<_> =
-        ids.iter().filter(|id| known.iter().all(|(known, ..)| known != *id)).copied().collect();
-    let unknown = (!unknown.is_empty()).then_some(TokenSelector::Ids(unknown));
-    let known = known.into_iter().filter_map(|(_, client_id, subject)| {
-        client_id.map(TokenSelector::ClientId).or(subject.map(TokenSelector::Subject))
-    });
-    Ok(known.chain(unknown).collect())
+/// A revocation as one of each client whose tokens it names; what it names and is not known stays together.
+fn split(revocation: &Revocation, principals: &BTreeMap<TokenId, TokenSelector>) -> Vec<Revocation> {
+    let TokenSelector::Ids(ids) = &revocation.selector else { return vec![revocation.clone()] };
+    let mut parts = Vec::new();
+    let mut unknown = Vec::new();
+    for id in ids {
+        match principals.get(id) {
+            Some(selector) => {
+                let one = Revocation { selector: TokenSelector::Ids(vec![*id]), ..revocation.clone() };
+                parts.push(Revocation { selector: selector.clone(), ..of_its_tokens(&one) });
+            }
+            None => unknown.push(*id),
+        }
+    }
+    if !unknown.is_empty() {
+        parts.push(Revocation { selector: TokenSelector::Ids(unknown), ..revocation.clone() });
+    }
+    parts
+}
+
+/// A revocation that names tokens, with its moment just after the last of them was issued: made wider, it leaves
+/// younger tokens good.
+fn of_its_tokens(revocation: &Revocation) -> Revocation {
+    let issued = named(&revocation.selector).iter().map(|id| id.issued_at());
+    // Of an id that does not say when, nothing is known but what the revocation says.
+    let last = issued.max_by_key(|at| at.map_or(u64::MAX, |at| at.0)).flatten();
+    let after = last.map_or(revocation.issued_before, |at| UnixMillis(at.0.saturating_add(1)));
+    Revocation { issued_before: after.min(revocation.issued_before), ..revocation.clone() }
 }
 
 /// One revocation that means whatever any of these means, and more if the selector is wider.

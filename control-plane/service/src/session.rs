@@ -15,7 +15,7 @@ pub use self::throttle::{ACCOUNT_ATTEMPTS_MAX, ADDRESS_ATTEMPTS_MAX, WINDOW};
 use crate::access::{Actor, Caller};
 use crate::core::Core;
 use crate::error::Invalid;
-use crate::members::store_password;
+use crate::members::{lock_verified, store_password};
 use crate::passwords::{Busy, check_new_password};
 use crate::seal::sha256;
 use crate::secret::Secret;
@@ -155,6 +155,8 @@ impl Sessions {
         let Some(member) = member.filter(|_| right) else { return Err(SignInError::CredentialsWrong) };
         let actor = Actor::Member(member.id);
         let mut write = Write::begin_as(&self.core, actor, &sign_in.request_id).await?;
+        let member = lock_verified(&mut write, member.id, hash.as_deref()).await?;
+        let member = member.ok_or(SignInError::CredentialsWrong)?;
         throttle::forget_account(&mut write.tx, &email).await?;
         throttle::forgive_address(&mut write.tx, sign_in.address).await?;
         if member.password_change_required {

@@ -97,6 +97,8 @@ impl SigningKeys {
         let until = write.now + TimeDelta::seconds(i64::try_from(overlap_secs).unwrap_or(i64::MAX / 1_000));
         for key in keys.iter().filter(|key| key.signs()) {
             store::signing_keys::end_signing(&mut write.tx, instance.id, &key.kid, until).await?;
+            // Nodes hear when it ends, and keep to it even if nobody can tell them then.
+            write.changed(DocumentKind::SigningKey, instance.id, &key.kid);
         }
         let key = insert(&mut write, &instance, keys.len()).await?;
         let after = Some(json!({ "overlap_secs": overlap_secs }));

@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::error::{GetError, Invalid, ListError, UpdateError};
 use crate::ids::new_id;
 use crate::instances::tell_state;
-use crate::members::{NewMember, new_member};
+use crate::members::{self, NewMember, new_member};
 use crate::page::{ListQuery, Page};
 use crate::passwords::Busy;
 use crate::secret::Secret;
@@ -233,12 +233,16 @@ pub(crate) async fn create(
         store::members::put_membership(&mut write.tx, tenant.id, owner.id, Role::Owner, write.now).await?;
     }
     audit(write, "create_tenant", None, &tenant);
+    if let Some(owner) = owner {
+        let (id, after) = (owner.id.to_string(), Some(json!({ "role": Role::Owner })));
+        let (action, resource) = ("create_membership", "membership");
+        write.audit(Some(tenant.id), None, Audited { action, resource, id: &id, before: None, after });
+    }
     Ok(tenant)
 }
 
 async fn insert_member(write: &mut Write<'_>, fresh: &NewMember) -> Result<(), CreateTenantError> {
-    let inserted = store::members::insert(&mut write.tx, &fresh.member, &fresh.password_hash).await;
-    inserted.map_err(|error| {
+    members::insert(write, fresh).await.map_err(|error| {
         if error.breaks(Constraint::EmailTaken) {
             // Somebody has just made this member; the next try will find it.
             return Invalid::field("/owner/email", "taken", "this address was just taken: try again").into();

@@ -82,6 +82,10 @@ impl<'a> Write<'a> {
         action: Action,
     ) -> Result<Tenant, GetError> {
         let not_found = || AccessError::not_found("tenant", tenant);
+        // Before the lock: a stranger holds up nobody.
+        if caller.role(tenant).is_none() && !caller.operator {
+            return Err(not_found().into());
+        }
         let found = store::tenants::lock(&mut self.tx, tenant).await?.ok_or_else(not_found)?;
         check(caller, tenant, found.state, action, not_found)?;
         Ok(found)
@@ -97,7 +101,11 @@ impl<'a> Write<'a> {
         let not_found = || AccessError::not_found("instance", instance);
         let seen = self.core.instance_in(&mut self.tx, caller, instance, action).await?;
         let locked = store::instances::lock(&mut self.tx, seen.tenant, instance).await?;
-        Ok(locked.ok_or_else(not_found)?)
+        let locked = locked.ok_or_else(not_found)?;
+        // Again, now that it stays so: while the lock was waited for, the tenant may have been suspended.
+        let tenant = store::tenants::find(&mut self.tx, locked.tenant).await?.ok_or_else(not_found)?;
+        check(caller, tenant.id, tenant.state, action, not_found)?;
+        Ok(locked)
     }
 
     pub(crate) fn master_key(&self) -> &'a MasterKey {

@@ -5,6 +5,7 @@ mod export;
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use contract::feed::{
     Authentication, CredentialDocument, CredentialSecret, Document, DocumentKey, DocumentKind,
     InstanceDocument, InstanceState, SigningKeyDocument, TopicDocument, TopicMode,
@@ -12,6 +13,7 @@ use contract::feed::{
 use contract::grant::Grants;
 use contract::ids::{CredentialId, InstanceId, TenantId};
 use contract::limits::InstanceLimits;
+use contract::time::UnixMillis;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -95,6 +97,7 @@ struct SigningKeyRow {
     instance_id: Uuid,
     kid: String,
     public_key: Vec<u8>,
+    verifies_until: Option<DateTime<Utc>>,
 }
 
 impl From<SigningKeyRow> for Document {
@@ -103,6 +106,7 @@ impl From<SigningKeyRow> for Document {
             instance: InstanceId(row.instance_id),
             kid: row.kid,
             public_key: contract::base64::Base64(row.public_key),
+            verifies_until: row.verifies_until.map(|until| UnixMillis(unsigned(until.timestamp_millis()))),
         })
     }
 }
@@ -143,8 +147,8 @@ macro_rules! signing_keys {
     ($tail:tt $(, $arg:expr)*) => {
         sqlx::query_as!(
             SigningKeyRow,
-            "SELECT instance_id, kid, public_key FROM signing_key WHERE revoked_at IS NULL AND NOT withdrawn "
-                + $tail
+            "SELECT instance_id, kid, public_key, verifies_until FROM signing_key
+             WHERE revoked_at IS NULL AND NOT withdrawn " + $tail
             $(, $arg)*
         )
     };

@@ -51,6 +51,12 @@ impl StoreError {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Whether what was given cannot be stored, whoever tries it and however often.
+    #[must_use]
+    pub const fn is_value(&self) -> bool {
+        matches!(self, Self::Value(_))
+    }
+
     /// Whether this constraint was broken.
     #[must_use]
     pub fn breaks(&self, constraint: Constraint) -> bool {
@@ -60,10 +66,10 @@ impl StoreError {
 
 /// SQLSTATE classes that say *not now*: connection exceptions, insufficient resources, operator intervention.
 const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57"];
+/// What says so besides: a lock that was not had in time, a deadlock, a read-only server (as a standby is).
+const UNAVAILABLE_CODES: &[&str] = &["55P03", "40P01", "25006"];
 /// What a value that cannot be held answers: null characters, texts that are no number, time or UUID, what is too large.
 const VALUE_CODES: &[&str] = &["22021", "22P05", "22P02", "22007", "22008", "22003"];
-/// A read-only server, as a standby is.
-const READ_ONLY: &str = "25006";
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -78,9 +84,12 @@ impl From<sqlx::Error> for StoreError {
             if VALUE_CODES.contains(&&*code) {
                 return Self::Value(error);
             }
-            let unavailable =
-                code == READ_ONLY || UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class));
+            let unavailable = UNAVAILABLE_CODES.contains(&&*code)
+                || UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class));
             return if unavailable { Self::Unavailable(error) } else { Self::Database(error) };
+        }
+        if matches!(error, sqlx::Error::Encode(_)) {
+            return Self::Value(error);
         }
         let unavailable = matches!(
             error,
@@ -115,5 +124,6 @@ mod tests {
         assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_unavailable());
         assert!(StoreError::from(sqlx::Error::Io(std::io::Error::other("cut"))).is_unavailable());
         assert!(!StoreError::from(sqlx::Error::RowNotFound).is_unavailable());
+        assert!(StoreError::from(sqlx::Error::Encode("a time beyond any calendar".into())).is_value());
     }
 }

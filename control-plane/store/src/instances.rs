@@ -249,13 +249,21 @@ pub async fn lock(
     sqlx::query!("SELECT 1 AS one FROM tenant WHERE tenant_id = $1 FOR SHARE", tenant.0)
         .fetch_optional(&mut *connection)
         .await?;
-    let row = select!(
-        "WHERE instance.tenant_id = $1 AND instance.instance_id = $2 FOR NO KEY UPDATE OF instance",
+    // Locked by itself: a join that waited for the lock is tried again with the rows it saw before, and whoever gave
+    // the instance another plan meanwhile would make it vanish.
+    let locked = sqlx::query!(
+        "SELECT 1 AS one FROM instance WHERE tenant_id = $1 AND instance_id = $2 FOR NO KEY UPDATE",
         tenant.0,
         instance.0
     )
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
+    if locked.is_none() {
+        return Ok(None);
+    }
+    let row = select!("WHERE instance.tenant_id = $1 AND instance.instance_id = $2", tenant.0, instance.0)
+        .fetch_optional(connection)
+        .await?;
     Ok(row.map(Instance::from))
 }
 

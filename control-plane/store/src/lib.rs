@@ -35,16 +35,35 @@ use std::time::Duration;
 
 pub use error::StoreError;
 pub use sqlx::PgConnection;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 /// What people sort their things by: names and values of their own.
 pub type Labels = BTreeMap<String, String>;
+
+/// The longest that one statement may take: less than a request has, so that the answer says what was slow.
+const STATEMENT_TIMEOUT: &str = "9s";
+/// The longest that one statement waits for a lock.
+const LOCK_TIMEOUT: &str = "5s";
+/// The longest that one statement of a reconciler may take.
+const LONG_STATEMENT_TIMEOUT: &str = "10min";
+/// How many connections are for nodes alone, where the configured number has room for them: what people ask must not
+/// keep nodes from hearing of a revocation.
+const NODE_CONNECTIONS: u32 = 4;
 
 /// A transaction; dropped without [`Transaction::commit`] it has never happened.
 pub struct Transaction(sqlx::Transaction<'static, sqlx::Postgres>);
 
 impl Transaction {
+    /// Lets the statements that follow take minutes: for reconcilers, for whom nobody waits.
+    pub async fn allow_long(&mut self) -> Result<(), StoreError> {
+        sqlx::query("SELECT set_config('statement_timeout', $1, true)")
+            .bind(LONG_STATEMENT_TIMEOUT)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
     /// Makes it so.
     pub async fn commit(self) -> Result<(), StoreError> {
         Ok(self.0.commit().await?)
@@ -83,7 +102,7 @@ impl std::ops::DerefMut for Connection {
 /// How many connections to keep, and how long to wait for one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PoolOptions {
-    /// The most connections at one time.
+    /// The most connections at one time; a quarter of them, four at most and one at least, is for nodes alone.
     pub connections_max: u32,
     /// The longest to wait for a free connection, after which the database counts as unavailable.
     pub acquire_timeout: Duration,
@@ -95,27 +114,39 @@ impl Default for PoolOptions {
     }
 }
 
-/// The database. Clones share one pool.
+/// The database. Clones share the pools.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    node_pool: PgPool,
 }
 
 impl Store {
     /// Connects to the database at `url` (`postgres://…`), and fails if that does not work.
     pub async fn connect(url: &str, options: PoolOptions) -> Result<Self, StoreError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(options.connections_max)
-            .acquire_timeout(options.acquire_timeout)
-            .connect(url)
-            .await?;
-        Ok(Self { pool })
+        let bounded: PgConnectOptions = url.parse()?;
+        let bounded =
+            bounded.options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]);
+        let for_nodes = NODE_CONNECTIONS.min(options.connections_max / 4).max(1);
+        let for_all = options.connections_max.saturating_sub(for_nodes).max(1);
+        let pool = |connections| {
+            PgPoolOptions::new().max_connections(connections).acquire_timeout(options.acquire_timeout)
+        };
+        let node_pool = pool(for_nodes).connect_lazy_with(bounded.clone());
+        Ok(Self { pool: pool(for_all).connect_with(bounded).await?, node_pool })
     }
 
     /// Brings the schema up to this release's. Several controllers may do so at one time.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        sqlx::migrate!("../../migrations").run(&self.pool).await?;
-        Ok(())
+        // A connection of its own: a migration takes as long as it takes, and waits for the one of another controller.
+        let mut connection = self.pool.acquire().await?.detach();
+        sqlx::query(
+            "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)",
+        )
+        .execute(&mut connection)
+        .await?;
+        sqlx::migrate!("../../migrations").run(&mut connection).await?;
+        Ok(connection.close().await?)
     }
 
     /// Begins a transaction.
@@ -128,8 +159,14 @@ impl Store {
         Ok(Connection(self.pool.acquire().await?))
     }
 
+    /// A connection for single statements that serve nodes.
+    pub async fn read_for_node(&self) -> Result<Connection, StoreError> {
+        Ok(Connection(self.node_pool.acquire().await?))
+    }
+
     /// Closes every connection; what still runs is waited for.
     pub async fn close(&self) {
+        self.node_pool.close().await;
         self.pool.close().await;
     }
 

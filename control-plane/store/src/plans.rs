@@ -99,12 +99,13 @@ pub async fn find_highest(connection: &mut PgConnection, name: &str) -> Result<O
     Ok(row.map(Plan::from))
 }
 
-/// The highest version of a plan, locked until the transaction ends.
+/// The highest version of a plan, whose versions are locked until the transaction ends. The lock is that of the first
+/// version, which is always there; what is the highest is read once it is had.
 pub async fn lock_highest(connection: &mut PgConnection, name: &str) -> Result<Option<Plan>, StoreError> {
-    let row = select!("WHERE name = $1 ORDER BY version DESC LIMIT 1 FOR NO KEY UPDATE", name)
-        .fetch_optional(connection)
+    sqlx::query!("SELECT 1 AS one FROM plan WHERE name = $1 AND version = 1 FOR NO KEY UPDATE", name)
+        .fetch_optional(&mut *connection)
         .await?;
-    Ok(row.map(Plan::from))
+    find_highest(connection, name).await
 }
 
 /// One version of a plan.

@@ -93,6 +93,18 @@ pub async fn list_oldest(
     Ok(rows.into_iter().map(Revocation::from).collect())
 }
 
+/// The one with this id.
+pub async fn find(
+    connection: &mut PgConnection,
+    instance: InstanceId,
+    revocation: RevocationId,
+) -> Result<Option<Revocation>, StoreError> {
+    let row = select!("WHERE instance_id = $1 AND revocation_id = $2", instance.0, revocation.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(Revocation::from))
+}
+
 /// Those of an instance that may mean a token which names this client identifier or subject and was signed by this
 /// key: all but the ones that surely do not.
 pub async fn list_meaning(

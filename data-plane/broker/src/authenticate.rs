@@ -103,6 +103,9 @@ impl Proof {
     }
 
     /// Takes the credential's document as it is now; an error when it is no longer a proof.
+    ///
+    /// A document that is still this secret's is taken even where it lets the client be no longer: what the client
+    /// leaves behind, its will, is held to the grants as they are now.
     pub(crate) fn renew(
         &mut self,
         now: Option<&Arc<CredentialDocument>>,
@@ -113,9 +116,8 @@ impl Proof {
         if !now.secrets.contains(secret) {
             return Err(Refusal::CredentialsWrong);
         }
-        check_credential(now, client_id)?;
         *document = Arc::clone(now);
-        Ok(())
+        check_credential(now, client_id)
     }
 }
 
@@ -187,6 +189,9 @@ impl Authenticator {
             may_connect(&rules)?;
             Ok(rules)
         })?;
+        if !token.may_connect_at(&rules, now) {
+            return Err(Refusal::TokenInvalid);
+        }
         token.claims.check(now).map_err(|error| match error {
             ClaimsError::NotYetValid => Refusal::TokenNotYetValid,
             ClaimsError::Expired => Refusal::TokenExpired,
@@ -250,5 +255,70 @@ fn accepts(rules: &InstanceRules, kind: Authentication) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::AuthenticationKindRefused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::base64::Base64;
+    use contract::feed::{Document, SigningKeyDocument};
+    use contract::qos::Qos;
+    use mqtt::{Connect, Will};
+
+    use crate::clock::unix_now;
+    use crate::testing::{
+        ALL, Fixture, Given, KID, PASSWORD, claims, connect, credential, grants, instance_id,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_whose_time_is_over_lets_nobody_in_and_sends_nobody_away() {
+        let mut fixture = Fixture::start(1);
+        let key = fixture.broker.replica().instance(instance_id(1)).expect("the instance").keys[KID];
+        let until = |verifies_until| {
+            Document::SigningKey(SigningKeyDocument {
+                instance: instance_id(1),
+                kid: KID.into(),
+                public_key: Base64(key.public_key.to_vec()),
+                verifies_until: Some(verifies_until),
+            })
+        };
+        let (remembered, unseen) = (fixture.sign(&claims(1, "car")), fixture.sign(&claims(1, "bus")));
+        let mut car = fixture.peer().await;
+        car.connect(&connect("car", &remembered)).await;
+        assert_eq!(car.next().await, "connack 0");
+        fixture.put(until(unix_now())).await;
+        assert_eq!(fixture.answer_to(&connect("bus", &unseen)).await, "connack 4");
+        assert_eq!(fixture.answer_to(&connect("car", &remembered)).await, "connack 4");
+        assert_eq!(fixture.refused(Refusal::TokenInvalid).await, 2);
+        assert_eq!(car.ping().await, "pingresp", "who is in may stay");
+        fixture.put(until(UnixMillis(unix_now().0 + 3_600_000))).await;
+        assert_eq!(fixture.answer_to(&connect("bus", &unseen)).await, "connack 0");
+    }
+
+    #[tokio::test]
+    async fn the_will_of_a_client_that_may_no_longer_be_is_held_to_the_new_grants() {
+        let meter = credential(1, "meter", ALL);
+        let mut fixture = Given::workers(1).with(Document::Credential(meter.clone())).start();
+        let mut observer = fixture.client(1, "observer").await;
+        assert_eq!(observer.subscribe(&[("#", Qos::AtMostOnce)]).await, "0");
+        for (grants_now, sees) in [("[]", "pingresp"), (ALL, "publish 0 gone will")] {
+            fixture.put(Document::Credential(meter.clone())).await;
+            let mut peer = fixture.peer().await;
+            let will = Some(Will { topic: "gone", payload: b"will", qos: Qos::AtMostOnce, retain: false });
+            let password = Some(PASSWORD.as_bytes());
+            peer.connect(&Connect { username: Some("meter"), password, will, ..connect("a", "") }).await;
+            assert_eq!(peer.next().await, "connack 0");
+            let (client_id, grants) = (Some("b".into()), grants(grants_now));
+            fixture
+                .put(Document::Credential(CredentialDocument { client_id, grants, ..meter.clone() }))
+                .await;
+            assert_eq!(peer.next().await, "closed");
+            observer.send(&[0xC0, 0]).await; // PINGREQ
+            assert_eq!(observer.next().await, sees, "{grants_now}");
+        }
+        assert_eq!(fixture.refused(Refusal::WillNotAuthorized).await, 1);
+        assert_eq!(fixture.refused(Refusal::ClientIdNotAllowed).await, 2);
     }
 }

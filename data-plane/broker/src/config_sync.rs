@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::owed::Owed;
 use crate::enrol::{self, EnrolError};
 use crate::node_client::{CallError, NodeClient};
 use crate::report::{self, Closings};
@@ -191,6 +192,8 @@ pub(crate) async fn follow<C: Connections>(sync: ConfigSync<C>, client: NodeClie
         overrides: Mutex::new(0),
         export_wanted: Notify::new(),
         copies: watch::Sender::new(0),
+        owed: Owed::default(),
+        recheck_max: RECHECK_MAX,
     };
     let reports = report::run(
         &lanes.client,
@@ -199,7 +202,8 @@ pub(crate) async fn follow<C: Connections>(sync: ConfigSync<C>, client: NodeClie
         &lanes.closings,
         &lanes.health.reports,
     );
-    tokio::join!(lanes.feed(), lanes.urgent(), reports, forget(&lanes.replica, sync.now));
+    let owed = lanes.owed.settle(lanes.connections.as_ref());
+    tokio::join!(lanes.feed(), lanes.urgent(), owed, reports, forget(&lanes.replica, sync.now));
 }
 
 struct Lanes<C> {
@@ -215,6 +219,9 @@ struct Lanes<C> {
     export_wanted: Notify,
     /// How many exports have been taken: what the urgent lane asks for is another thing after each.
     copies: watch::Sender<u64>,
+    owed: Owed,
+    /// [`RECHECK_MAX`].
+    recheck_max: Duration,
 }
 
 /// Why a lane did not get on.
@@ -364,12 +371,7 @@ impl<C: Connections> Lanes<C> {
             Ok(entries) if entries.is_empty() => Ok(Progress::None),
             Ok(entries) => {
                 let sequences: Vec<u64> = entries.iter().map(|(sequence, _)| *sequence).collect();
-                let closed =
-                    tokio::time::timeout(RECHECK_MAX, self.connections.recheck_urgent(entries)).await;
-                if closed.is_err() {
-                    tracing::error!("the workers have not obeyed urgent entries in time");
-                }
-                let closed = closed.unwrap_or_default();
+                let closed = self.recheck_urgent(entries).await;
                 let counts = sequences.iter().map(|it| (*it, closed.get(it).copied().unwrap_or(0)));
                 self.closings.add(counts);
                 Ok(Progress::Some)
@@ -390,9 +392,22 @@ impl<C: Connections> Lanes<C> {
         if affected.is_empty() {
             return;
         }
-        if tokio::time::timeout(RECHECK_MAX, self.connections.recheck(affected)).await.is_err() {
+        let recheck = self.connections.recheck(affected.clone());
+        if tokio::time::timeout(self.recheck_max, recheck).await.is_err() {
             tracing::error!("the workers have not taken a change of configuration in time");
+            self.owed.add(&affected);
         }
+    }
+
+    /// Those not done in time are done later and counted for none.
+    async fn recheck_urgent(&self, entries: Vec<(u64, Affected)>) -> BTreeMap<u64, u64> {
+        let affected = Affected::merged(entries.iter().map(|(_, affected)| affected));
+        let closed = tokio::time::timeout(self.recheck_max, self.connections.recheck_urgent(entries)).await;
+        closed.unwrap_or_else(|_| {
+            tracing::error!("the workers have not obeyed urgent entries in time");
+            self.owed.add(&affected);
+            BTreeMap::new()
+        })
     }
 
     /// Takes the whole configuration anew; the old one serves until it is complete.
@@ -458,6 +473,7 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     }
 }
 
+mod owed;
 #[cfg(test)]
 pub(crate) mod script;
 #[cfg(test)]

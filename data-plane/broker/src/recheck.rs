@@ -1,6 +1,7 @@
 //! Live connections under changed configuration: what may no longer be is closed at once, what may goes on under the
 //! rules as they are now.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,15 +17,9 @@ use crate::worker::Worker;
 impl Worker {
     /// Looks at the connections named; the answer is how many of them end.
     pub(crate) fn recheck(&self, recheck: &Recheck) -> u64 {
-        let instances: Vec<_> = self.instances.borrow().values().cloned().collect();
         let mut closed = 0;
-        for instance in instances {
-            let id = instance.shared.id;
-            let whole = recheck.all || recheck.instances.contains(&id);
-            if !whole && !recheck.credentials.keys().any(|(of, _)| *of == id) {
-                continue;
-            }
-            let rules = self.node.replica.instance(id);
+        for instance in self.instances_of(recheck) {
+            let rules = self.node.replica.instance(instance.shared.id);
             if let Some(rules) = &rules {
                 instance.adopt(Arc::clone(rules));
             }
@@ -41,12 +36,24 @@ impl Worker {
         closed
     }
 
+    fn instances_of(&self, recheck: &Recheck) -> Vec<Rc<LocalInstance>> {
+        let instances = self.instances.borrow();
+        if recheck.all {
+            return instances.values().cloned().collect();
+        }
+        let of_credentials = recheck.credentials.keys().map(|(instance, _)| instance);
+        let named: BTreeSet<_> = recheck.instances.iter().chain(of_credentials).collect();
+        named.into_iter().filter_map(|id| instances.get(id).cloned()).collect()
+    }
+
     /// Which of the credentials asked for are in use.
     pub(crate) fn list_credentials(&self, asked: &CredentialsAsked) -> Vec<CredentialInUse> {
-        let wanted = |instance, credential| match asked {
-            CredentialsAsked::All => true,
-            CredentialsAsked::These(these) => these.contains(&(instance, credential)),
+        let these: Option<BTreeSet<_>> = match asked {
+            CredentialsAsked::All => None,
+            CredentialsAsked::These(these) => Some(these.iter().copied().collect()),
         };
+        let wanted =
+            |instance, credential| these.as_ref().is_none_or(|these| these.contains(&(instance, credential)));
         let clients = self.clients.borrow();
         let in_use = |(_, client): (usize, &Rc<Client>)| {
             let instance = client.instance.shared.id;

@@ -156,6 +156,7 @@ impl Given {
                 instance: instance_id(instance),
                 kid: KID.into(),
                 public_key: Base64(public.clone()),
+                verifies_until: None,
             }));
         }
         fill(dir.path(), &self.documents);
@@ -166,7 +167,7 @@ impl Given {
 
 const TIMELINE: TimelineId = TimelineId(Uuid::nil());
 
-fn fill(dir: &Path, documents: &[Document]) {
+pub(crate) fn fill(dir: &Path, documents: &[Document]) {
     let replica = Arc::new(Replica::open(&dir.join("replica")).expect("opens"));
     let mut export = replica.begin_export().expect("begins");
     export.put(documents).expect("is put");

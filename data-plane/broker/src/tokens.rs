@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest;
 use contract::claims::TokenClaims;
 use contract::refusal::Refusal;
+use contract::time::UnixMillis;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -24,7 +25,12 @@ pub(crate) struct VerifiedToken {
 impl VerifiedToken {
     /// Whether the instance still has the key that signed it.
     pub(crate) fn is_signed_by(&self, rules: &InstanceRules) -> bool {
-        rules.keys.get(&self.kid) == Some(&self.key)
+        rules.keys.get(&self.kid).is_some_and(|key| key.public_key == self.key)
+    }
+
+    /// Whether that key may still let clients in at `now`. Those that are in may stay.
+    pub(crate) fn may_connect_at(&self, rules: &InstanceRules, now: UnixMillis) -> bool {
+        rules.keys.get(&self.kid).is_some_and(|key| key.verifies_at(now))
     }
 }
 
@@ -112,7 +118,7 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 fn check_signature(token: &[u8], rules: &InstanceRules) -> Result<VerifiedToken, Refusal> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::TokenInvalid)?;
     let kid: Box<str> = header.kid.ok_or(Refusal::TokenInvalid)?.into();
-    let key = *rules.keys.get(&kid).ok_or(Refusal::TokenInvalid)?;
+    let key = rules.keys.get(&kid).ok_or(Refusal::TokenInvalid)?.public_key;
     let mut validation = Validation::new(Algorithm::EdDSA);
     // The claims are checked by the agreement's own rules.
     validation.required_spec_claims.clear();

@@ -29,4 +29,30 @@ impl Affected {
     pub fn is_empty(&self) -> bool {
         !self.all && self.instances.is_empty() && self.credentials.is_empty() && self.revocations.is_empty()
     }
+
+    /// All that these name, each thing once.
+    #[must_use]
+    pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut merged = Self::default();
+        for part in parts {
+            merged.all |= part.all;
+            merged.instances.extend(&part.instances);
+            merged.credentials.extend(&part.credentials);
+            merged.revocations.extend(part.revocations.iter().cloned());
+        }
+        if merged.all {
+            return Self::everything();
+        }
+        merged.instances.sort_unstable();
+        merged.instances.dedup();
+        merged.credentials.sort_unstable();
+        merged.credentials.dedup();
+        merged
+    }
+
+    /// How many things it names; everything is none by name.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.instances.len() + self.credentials.len() + self.revocations.len()
+    }
 }

@@ -9,7 +9,7 @@ use contract::time::UnixMillis;
 use crate::Replica;
 use crate::affected::Affected;
 use crate::copy::{StoredPosition, UnreadableRow};
-use crate::edit::Edit;
+use crate::edit::{Edit, credential_id};
 
 /// The most urgent entries remembered while an export is being taken; with more the export is given up.
 pub(crate) const URGENT_DURING_EXPORT_MAX: usize = 100_000;
@@ -138,8 +138,17 @@ impl Edit<'_> {
             Urgent::CredentialChanged { document: Some(document), .. } => {
                 self.put(Document::Credential(document.clone()));
             }
-            Urgent::CredentialChanged { document: None, username, .. } => {
-                self.delete(key(DocumentKind::Credential, username))?;
+            Urgent::CredentialChanged { document: None, username, credential } => {
+                let key = key(DocumentKind::Credential, username);
+                let is_another = match self.get(&key) {
+                    // The name may have been given away since.
+                    Ok(held) => held.as_ref().and_then(credential_id).is_some_and(|held| held != *credential),
+                    Err(ReplicaError::UnreadableRow(_)) => false, // no proof of anything
+                    Err(error) => return Err(error),
+                };
+                if !is_another {
+                    self.delete(key)?;
+                }
             }
             Urgent::InstanceStateChanged { state } => {
                 if let Some(Document::Instance(mut document)) = self.get(&key(DocumentKind::Instance, ""))? {

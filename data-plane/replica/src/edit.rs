@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use contract::feed::{Document, DocumentKey, DocumentKind};
 use contract::ids::{CredentialId, InstanceId};
+use contract::revocation::Revocation;
 use fjall::{Database, OwnedWriteBatch, PersistMode};
 
 use crate::affected::Affected;
@@ -118,7 +119,9 @@ impl<'a> Edit<'a> {
                     }
                 }
                 DocumentKind::Revocation => {
-                    if let Some(Document::Revocation(revocation)) = row {
+                    if let Some(Document::Revocation(revocation)) = row
+                        && !is_in_force(replica, revocation)
+                    {
                         affected.revocations.push(revocation.clone());
                     }
                 }
@@ -193,7 +196,12 @@ fn is_held(replica: &Replica, key: &DocumentKey, row: Option<&Document>) -> bool
         if replica.instance(key.instance).is_some_and(|rules| rules.document == *document))
 }
 
-fn credential_id(document: &Document) -> Option<CredentialId> {
+/// Whether connections were checked against this very revocation before: the feed repeats what the urgent lane brought.
+fn is_in_force(replica: &Replica, revocation: &Revocation) -> bool {
+    replica.instance(revocation.instance).is_some_and(|rules| rules.revocations.contains(revocation))
+}
+
+pub(crate) fn credential_id(document: &Document) -> Option<CredentialId> {
     match document {
         Document::Credential(credential) => Some(credential.id),
         Document::Instance(_)

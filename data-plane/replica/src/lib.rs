@@ -41,7 +41,7 @@ pub use crate::apply::ReplicaError;
 pub use crate::directory::{Found, OpenError, REPLICA_FORMAT_VERSION};
 pub use crate::export::Export;
 pub use crate::revocations::Revocations;
-pub use crate::rules::{InstanceRules, TopicRule};
+pub use crate::rules::{InstanceRules, SigningKey, TopicRule};
 
 /// How far a replica is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -42,9 +42,20 @@ impl Revocations {
         self.settled.by_id.values().chain(self.recent.by_id.values()).map(Arc::as_ref)
     }
 
+    /// Whether it is held, the same in everything.
+    pub(crate) fn contains(&self, revocation: &Revocation) -> bool {
+        self.held(revocation.id).is_some_and(|held| held == revocation)
+    }
+
+    fn held(&self, id: RevocationId) -> Option<&Revocation> {
+        self.settled.by_id.get(&id).or_else(|| self.recent.by_id.get(&id)).map(Arc::as_ref)
+    }
+
     pub(crate) fn insert(&mut self, revocation: Revocation) {
-        if self.settled.by_id.contains_key(&revocation.id) || self.recent.by_id.contains_key(&revocation.id) {
-            self.remove(&[revocation.id]); // the same id again, perhaps with other content: it is replaced
+        match self.held(revocation.id) {
+            Some(held) if *held == revocation => return,
+            Some(_) => self.remove(&[revocation.id]), // replaced
+            None => {}
         }
         Arc::make_mut(&mut self.recent).insert(Arc::new(revocation));
         if self.recent.by_id.len() > RECENT_MAX {
@@ -264,6 +275,20 @@ mod tests {
         revocations.insert(revocation(1, TokenSelector::All, ISSUED + 1));
         revocations.insert(revocation(1, TokenSelector::ClientId("bus".to_owned()), ISSUED + 1));
         assert_eq!((revocations.len(), revocations.find(&claims(), "k1")), (1, None));
+    }
+
+    #[test]
+    fn the_very_same_again_costs_nothing() {
+        let mut revocations = Revocations::default();
+        for number in 0..=RECENT_MAX as u128 + 1 {
+            revocations.insert(revocation(number, TokenSelector::All, ISSUED + 1));
+        }
+        let before = revocations.clone();
+        for number in [0, RECENT_MAX as u128 + 1] {
+            revocations.insert(revocation(number, TokenSelector::All, ISSUED + 1));
+        }
+        assert!(Arc::ptr_eq(&before.settled, &revocations.settled), "not built anew");
+        assert!(Arc::ptr_eq(&before.recent, &revocations.recent), "not copied");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use contract::feed::{
     Document, DocumentKey, DocumentKind, InstanceDocument, SigningKeyDocument, TopicDocument,
 };
 use contract::ids::RevocationId;
+use contract::time::UnixMillis;
 use foldhash::HashMap;
 
 use crate::revocations::Revocations;
@@ -18,6 +19,23 @@ pub struct TopicRule {
     pub payload_bytes_max: Option<u64>,
 }
 
+/// A public key with which an instance's tokens are verified.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SigningKey {
+    /// The Ed25519 public key.
+    pub public_key: [u8; PUBLIC_KEY_BYTES],
+    /// When it ceases to let anybody in; never, when left out.
+    pub verifies_until: Option<UnixMillis>,
+}
+
+impl SigningKey {
+    /// Whether a token that it signed may let a client in at `now`.
+    #[must_use]
+    pub fn verifies_at(&self, now: UnixMillis) -> bool {
+        self.verifies_until.is_none_or(|until| now < until)
+    }
+}
+
 /// Everything about an instance but its credentials.
 #[derive(Clone, Debug)]
 pub struct InstanceRules {
@@ -26,7 +44,7 @@ pub struct InstanceRules {
     /// Its provisioned topics, by their first level.
     pub topics: Arc<HashMap<Box<str>, TopicRule>>,
     /// Its public Ed25519 keys, by their `kid`.
-    pub keys: Arc<HashMap<Box<str>, [u8; 32]>>,
+    pub keys: Arc<HashMap<Box<str>, SigningKey>>,
     /// The tokens taken back.
     pub revocations: Revocations,
     /// Another number whenever document, topics or keys are other ones, and never one used before in this process. It
@@ -42,7 +60,7 @@ const PUBLIC_KEY_BYTES: usize = 32;
 pub(crate) struct Draft {
     pub(crate) document: Option<InstanceDocument>,
     topics: Arc<HashMap<Box<str>, TopicRule>>,
-    keys: Arc<HashMap<Box<str>, [u8; 32]>>,
+    keys: Arc<HashMap<Box<str>, SigningKey>>,
     revocations: Revocations,
     /// Something other than revocations was touched.
     renewed: bool,
@@ -71,11 +89,11 @@ impl Draft {
                 self.renewed = true;
                 Arc::make_mut(&mut self.topics).insert(name.into(), TopicRule { payload_bytes_max });
             }
-            Document::SigningKey(SigningKeyDocument { kid, public_key, instance }) => {
+            Document::SigningKey(SigningKeyDocument { kid, public_key, instance, verifies_until }) => {
                 self.renewed = true;
                 let keys = Arc::make_mut(&mut self.keys);
-                if let Ok(key) = <[u8; PUBLIC_KEY_BYTES]>::try_from(public_key.0.as_slice()) {
-                    keys.insert(kid.into(), key);
+                if let Ok(public_key) = public_key.0.as_slice().try_into() {
+                    keys.insert(kid.into(), SigningKey { public_key, verifies_until });
                 } else {
                     // Fail closed: a key that cannot verify verifies nothing.
                     keys.remove(kid.as_str());

@@ -59,7 +59,13 @@ fn topic(number: u128, name: &str) -> Document {
 
 fn key(number: u128, kid: &str) -> Document {
     let public_key = Base64(vec![7; 32]);
-    Document::SigningKey(SigningKeyDocument { instance: id(number), kid: kid.to_owned(), public_key })
+    let verifies_until = None;
+    Document::SigningKey(SigningKeyDocument {
+        instance: id(number),
+        kid: kid.to_owned(),
+        public_key,
+        verifies_until,
+    })
 }
 
 fn credential_document(number: u128, username: &str, credential: u128) -> CredentialDocument {
@@ -248,7 +254,7 @@ fn rows_and_generation_are_there_after_a_restart_and_after_a_crash() {
         assert_eq!(after.topics(2), ["cars"]);
         assert_eq!(after.credential(1, "arm").expect("the credential").id, CredentialId(uuid(7)));
         assert_eq!(after.replica.instance_by_label("red"), Some(id(1)));
-        assert_eq!(after.replica.instance(id(1)).expect("the instance").keys["k1"], [7; 32]);
+        assert_eq!(after.replica.instance(id(1)).expect("the instance").keys["k1"].public_key, [7; 32]);
     }
 }
 

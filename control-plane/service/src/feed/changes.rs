@@ -20,7 +20,7 @@ impl Feed {
         after: Generation,
     ) -> Result<Option<ChangesAnswer>, StoreError> {
         let export_needed = ChangesAnswer::ExportNeeded { format_version: FORMAT_VERSION };
-        let mut connection = self.core.store.read().await?;
+        let mut connection = self.core.store.read_for_node().await?;
         let head = store::feed::head(&mut connection).await?;
         if after.timeline != head.timeline || after.number > head.number {
             return Ok(Some(export_needed));

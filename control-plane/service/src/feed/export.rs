@@ -20,7 +20,7 @@ impl Feed {
         cursor: Option<&str>,
     ) -> Result<ExportPage, ExportError> {
         let after = cursor.map(parse).transpose()?.unwrap_or(start(EXPORTED[0]));
-        let mut connection = self.core.store.read().await?;
+        let mut connection = self.core.store.read_for_node().await?;
         store::nodes::see(&mut connection, node.node, None, self.core.now()).await?;
         // Before the documents: what changes while they are read comes after it.
         let generation = store::feed::head(&mut connection).await?;

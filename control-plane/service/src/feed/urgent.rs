@@ -14,10 +14,11 @@ impl Feed {
         &self,
         after: u64,
     ) -> Result<Option<(Vec<UrgentEntry>, u64)>, StoreError> {
-        let mut connection = self.core.store.read().await?;
+        let mut connection = self.core.store.read_for_node().await?;
+        // In this order: what is written between the two is in the list, or is after the head.
+        let head = store::urgent::head(&mut connection).await?;
         let mut entries = store::urgent::list_after(&mut connection, after, ENTRIES_MAX).await?;
         let Some(last) = entries.last().map(|entry| entry.sequence) else {
-            let head = store::urgent::head(&mut connection).await?;
             // A node that is ahead comes from another history, or all it lacks is trimmed: it hears where the lane is.
             return Ok((after != head).then_some((Vec::new(), head)));
         };

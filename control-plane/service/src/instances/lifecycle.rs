@@ -6,7 +6,8 @@ use contract::ids::InstanceId;
 use store::error::Constraint;
 
 use super::{
-    DeleteInstanceError, Instance, Instances, SuspendedReason, UpdateInstanceError, put, suspended_by,
+    DeleteInstanceError, Instance, Instances, SuspendedReason, UpdateInstanceError, check_room, put,
+    suspended_by,
 };
 use crate::access::{AccessError, Action, Caller};
 use crate::error::{NameTaken, UpdateError, WrongState};
@@ -44,10 +45,14 @@ impl Instances {
         instance: InstanceId,
     ) -> Result<(Instance, Written), UpdateInstanceError> {
         let mut write = Write::begin(&self.core, caller).await?;
+        let seen = self.core.instance_in(&mut write.tx, caller, instance, Action::DeleteInstances).await?;
+        // The tenant first: what counts in it is decided one after the other.
+        let tenant = write.tenant(caller, seen.tenant, Action::DeleteInstances).await?;
         let before = write.instance(caller, instance, Action::DeleteInstances).await?;
         if before.deleted_at.is_none() {
             return Err(WrongState(format!("instance `{}` is not being deleted", before.name)).into());
         }
+        check_room(&mut write, &tenant).await??;
         let instance = Instance { deleted_at: None, ..before.clone() };
         let suspended_by = suspended_by(&mut write, &before).await?;
         let restored = put(&mut write, "restore_instance", &before, instance, suspended_by).await;

@@ -2,11 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use contract::ids::InstanceId;
-use contract::revocation::TokenSelector;
+use contract::revocation::{Revocation, TokenSelector};
 use serde_json::json;
+use store::StoreError;
+use store::tokens::Token;
 
 use super::{BATCH_MAX, RevokeTokens, RevokeTokensError, Revoked, Tokens};
 use crate::access::{Action, Caller};
+use crate::clock::millis;
 use crate::error::Invalid;
 use crate::revocations;
 use crate::validate::Check;
@@ -54,7 +57,7 @@ async fn nothing_to_revoke(
     let TokenSelector::Ids(ids) = selector else { return Ok(false) };
     for id in ids {
         let over = match store::tokens::find(&mut write.tx, instance, *id).await? {
-            Some(token) => token.revoked_at.is_some() || token.expires_at <= write.now,
+            Some(token) => token.expires_at <= write.now || is_covered(write, &token).await?,
             // Issued before a restore, perhaps: no row here, but good at the nodes.
             None => false,
         };
@@ -63,6 +66,40 @@ async fn nothing_to_revoke(
         }
     }
     Ok(true)
+}
+
+/// Whether a revocation in force means this token. That its row is marked is not enough: what marked it is merged or
+/// forgotten some day.
+async fn is_covered(write: &mut Write<'_>, token: &Token) -> Result<bool, StoreError> {
+    if token.revoked_at.is_none() {
+        return Ok(false);
+    }
+    if let Some(marked_by) = token.revocation {
+        let marked_by = store::revocations::find(&mut write.tx, token.instance, marked_by).await?;
+        if marked_by.is_some_and(|revocation| means(&revocation, token)) {
+            return Ok(true);
+        }
+    }
+    let (client_id, subject) = (token.client_id.as_deref(), token.subject.as_deref());
+    let (instance, kid) = (token.instance, token.signing_key.as_str());
+    let listed = store::revocations::list_meaning(&mut write.tx, instance, client_id, subject, kid).await?;
+    Ok(listed.iter().any(|revocation| means(revocation, token)))
+}
+
+/// Whether this revocation, which has marked the token or was listed as one that may mean it, does mean it.
+fn means(revocation: &Revocation, token: &Token) -> bool {
+    let selected = match &revocation.selector {
+        TokenSelector::Ids(ids) => ids.contains(&token.id),
+        TokenSelector::Labels(labels) => {
+            labels.iter().all(|(name, value)| token.labels.get(name) == Some(value))
+        }
+        // What names something else of a token is not listed.
+        TokenSelector::ClientId(_)
+        | TokenSelector::Subject(_)
+        | TokenSelector::SigningKey(_)
+        | TokenSelector::All => true,
+    };
+    selected && millis(token.issued_at) < revocation.issued_before
 }
 
 fn check(revoke: &RevokeTokens, now: DateTime<Utc>) -> Result<(), Invalid> {

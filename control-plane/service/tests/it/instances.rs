@@ -183,3 +183,19 @@ async fn a_change_of_rules_reaches_nodes_and_one_of_names_does_not() {
     let taken = instances.update(by, other.id, None, patch).await;
     assert!(matches!(taken, Err(UpdateInstanceError::NameTaken(it)) if it.name == "renamed"));
 }
+
+#[tokio::test]
+async fn no_instance_is_restored_beyond_the_limit() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let (instances, by) = (&world.services.instances, &tenant.owner);
+    instances.delete(by, instance.id, None).await.expect("deleted");
+    for at in 0..service::instances::INSTANCES_MAX {
+        world.instance(&tenant, &format!("instance-{at}")).await;
+    }
+    let refused = instances.restore(by, instance.id).await;
+    assert!(
+        matches!(&refused, Err(UpdateInstanceError::Limit(it)) if (it.name, it.used) == ("instances_max", 100)),
+        "{refused:?}"
+    );
+}

@@ -2,6 +2,7 @@
 
 mod access;
 mod bootstrap;
+mod concurrency;
 mod credentials;
 mod feed;
 mod idempotency;

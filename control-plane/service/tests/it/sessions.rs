@@ -221,3 +221,19 @@ async fn what_is_over_is_forgotten() {
     world.holds("SELECT (SELECT count(*) FROM session) + (SELECT count(*) FROM sign_in_throttle) = 0");
     assert_eq!(service::reconcile::expire_sessions(&world.services).await.expect("runs"), 0);
 }
+
+#[tokio::test]
+async fn a_password_that_is_just_changed_signs_nobody_in() {
+    let world = World::new().await;
+    member(&world).await;
+    let mut tx = world.store.begin().await.expect("a transaction");
+    let known = store::members::find_by_email(&mut tx, EMAIL).await.expect("answers").expect("a member");
+    let now = world.services.now();
+    store::members::update_password(&mut tx, known.id, "another hash", now).await.expect("changed");
+    let release = async {
+        world.until_one_waits().await;
+        tx.commit().await.expect("committed");
+    };
+    let (refused, ()) = tokio::join!(sign_in(&world, PASSWORD), release);
+    assert!(matches!(refused, Err(SignInError::CredentialsWrong)), "{refused:?}");
+}

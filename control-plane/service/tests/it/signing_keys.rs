@@ -1,7 +1,7 @@
 //! Signing keys: rotation with overlap, and revocation.
 
 use chrono::TimeDelta;
-use contract::feed::DocumentKind;
+use contract::feed::{Document, DocumentKind};
 use service::signing_keys::ChangeKeysError;
 
 use crate::replicator::Replica;
@@ -40,6 +40,28 @@ async fn tokens_of_the_old_key_are_good_until_the_overlap_is_over() {
     assert_eq!(service::reconcile::retire_signing_keys(services).await.expect("runs"), 1);
     assert_eq!(told(&world).await, ["k2"]);
     assert_eq!(service::reconcile::retire_signing_keys(services).await.expect("runs"), 0);
+}
+
+#[tokio::test]
+async fn nodes_hear_until_when_the_old_key_verifies() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let services = &world.services;
+    let node = world.node("n").await;
+    let mut replica = Replica::export(services, node, async || ()).await;
+    let rotated = services.signing_keys.rotate(&tenant.owner, instance.id, Some(100)).await;
+    let until = rotated.map(|_| world.services.now() + TimeDelta::seconds(100)).expect("rotated");
+    replica.catch_up(services, node).await;
+    let told: Vec<_> =
+        replica
+            .of_kind(DocumentKind::SigningKey)
+            .into_iter()
+            .filter_map(|document| {
+                if let Document::SigningKey(key) = document { Some(key.verifies_until) } else { None }
+            })
+            .collect();
+    assert_eq!(told, [Some(service::clock::millis(until)), None]);
+    assert_eq!(Replica::export(services, node, async || ()).await, replica);
 }
 
 #[tokio::test]

@@ -59,5 +59,10 @@ async fn a_tenant_is_renamed_and_suspended_under_its_revision() {
     let log = world.services.audit.list(&tenant.owner, tenant.id, &ListQuery::default()).await;
     let mut actions: Vec<_> = log.expect("a page").items.into_iter().map(|entry| entry.action).collect();
     actions.sort();
-    assert_eq!(actions, ["create_tenant", "suspend_tenant", "update_tenant"]);
+    assert_eq!(actions, ["create_membership", "create_tenant", "suspend_tenant", "update_tenant"]);
+    let owner = tenant.owner.member().expect("a person");
+    world.holds(&format!(
+        "SELECT bool_and(resource_id = '{owner}') AND count(*) = 2 FROM audit
+         WHERE action IN ('create_member', 'create_membership')"
+    ));
 }

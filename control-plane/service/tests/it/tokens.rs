@@ -317,3 +317,99 @@ async fn only_a_running_instance_that_accepts_tokens_issues_them() {
     let unknown = tokens.issue(&tenant.owner, no_instance(), for_client("car", 60)).await;
     assert!(matches!(unknown, Err(IssueTokenError::Access(_))));
 }
+
+#[tokio::test]
+async fn a_moment_within_a_millisecond_means_the_same_to_rows_and_nodes() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let token = issue(&world, &tenant, instance.id, for_client("car", 600)).await;
+    let moment = world.services.now() + TimeDelta::microseconds(500);
+    world.pass(TimeDelta::seconds(1));
+    let revoke = RevokeTokens { issued_before: Some(moment), ..selected(TokenSelector::All) };
+    let (revoked, _) =
+        world.services.tokens.revoke(&tenant.owner, instance.id, revoke).await.expect("revoked");
+    assert_eq!(revoked.revoked, 1);
+    let mut connection = world.store.read().await.expect("a connection");
+    let id = revoked.revocation.expect("a revocation");
+    let made = store::revocations::find(&mut connection, instance.id, id).await.expect("answers");
+    let issued = token.token.id.issued_at().expect("it says");
+    assert_eq!(made.expect("it is there").issued_before.0, issued.0 + 1);
+}
+
+#[tokio::test]
+async fn a_revoked_token_that_no_revocation_means_any_more_is_revoked_again() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let tokens = &world.services.tokens;
+    let id = issue(&world, &tenant, instance.id, for_client("car", 600)).await.token.id;
+    let revoke = async || {
+        let (revoked, _) = tokens.revoke_one(&tenant.owner, instance.id, id, None).await.expect("revoked");
+        revoked.revocation.is_some()
+    };
+    assert!(revoke().await);
+    assert!(!revoke().await);
+    world.sql("DELETE FROM revocation");
+    assert!(revoke().await);
+    // A wider one means it too.
+    world.sql("DELETE FROM revocation");
+    let wider = selected(TokenSelector::ClientId("car".to_owned()));
+    tokens.revoke(&tenant.owner, instance.id, wider).await.expect("revoked");
+    assert!(!revoke().await);
+}
+
+#[tokio::test]
+async fn a_merge_leaves_tokens_good_that_are_younger_than_those_it_names() {
+    let world = World::new().await;
+    world.plan("few", &[("revocations_max", 100)]).await;
+    let tenant = world.tenant("demo").await;
+    let instance = world.instance_on(&tenant, "cars", "few").await;
+    let count = async || {
+        let mut connection = world.store.read().await.expect("a connection");
+        store::revocations::count(&mut connection, instance.id).await.expect("a count")
+    };
+    let mut pairs = Vec::new();
+    for at in 0..101 {
+        let old = issue(&world, &tenant, instance.id, for_client("car", 600)).await;
+        world.pass(TimeDelta::milliseconds(1));
+        let young = issue(&world, &tenant, instance.id, for_client("car", 600)).await;
+        world.pass(TimeDelta::milliseconds(1));
+        if at == 0 {
+            // As one that was issued under a plan of longer lives.
+            let id = young.token.id;
+            world.sql(&format!("UPDATE token SET expires_at = '2099-01-01' WHERE token_id = '{id}'"));
+        }
+        let id = old.token.id;
+        world.services.tokens.revoke_one(&tenant.owner, instance.id, id, None).await.expect("revoked");
+        pairs.push((old, young));
+    }
+    assert_eq!(count().await, 91, "eleven were merged into one");
+    // It lasts as long as the last token that it means.
+    world.holds("SELECT max(expires_at) = '2099-01-01' FROM revocation");
+    for (at, (old, young)) in pairs.iter().enumerate() {
+        assert_eq!(reason(&world, &tenant, instance.id, old).await, "token_revoked", "{at}");
+        let expected = if at < 10 { "token_revoked" } else { "active" };
+        assert_eq!(reason(&world, &tenant, instance.id, young).await, expected, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_merge_is_bounded_however_many_revocations_there_are() {
+    let world = World::new().await;
+    world.plan("few", &[("revocations_max", 100)]).await;
+    let (tenant, instance) = world.demo().await;
+    let token = issue(&world, &tenant, instance.id, for_client("car", 600)).await;
+    world.sql(&format!(
+        "INSERT INTO revocation (revocation_id, instance_id, selector, issued_before, expires_at, created_at)
+         SELECT gen_random_uuid(), '{}', jsonb_build_object('client_id', 'bus-' || at), '2020-01-01',
+                '2099-01-01', '2020-01-01'
+         FROM generate_series(1, 3000) AS at",
+        instance.id
+    ));
+    let plan = world.services.instances.change_plan(&tenant.owner, instance.id, "few", false).await;
+    plan.expect("changed");
+    let id = token.token.id;
+    world.services.tokens.revoke_one(&tenant.owner, instance.id, id, None).await.expect("revoked");
+    let mut connection = world.store.read().await.expect("a connection");
+    let count = store::revocations::count(&mut connection, instance.id).await.expect("a count");
+    assert_eq!(count, 3_001 - 1_000 + 1);
+}

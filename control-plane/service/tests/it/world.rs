@@ -22,6 +22,8 @@ use store::test_database;
 
 /// Names the server to make databases on; unset, each test process starts one of its own.
 const SERVER_VARIABLE: &str = "IOTMQ_TEST_DATABASE_URL";
+/// How many connections there are, beside the two for nodes alone.
+pub(crate) const CONNECTIONS: u32 = 8;
 /// The plan of every instance that says none: the table's defaults.
 pub(crate) const PLAN: &str = "standard";
 
@@ -93,7 +95,7 @@ impl World {
         };
         let made = test_database::create(&databases.url("postgres")).await.expect("a database");
         let database = Database { databases, name: made.name, _server: server };
-        let pool = PoolOptions { connections_max: 10, ..PoolOptions::default() };
+        let pool = PoolOptions { connections_max: CONNECTIONS + 2, ..PoolOptions::default() };
         let store = Store::connect(&made.url, pool).await.expect("the database answers");
         let start = DateTime::from_timestamp_millis(1_800_000_000_123).expect("a time");
         let clock = Arc::new(FixedClock::new(start));
@@ -128,6 +130,23 @@ impl World {
     #[track_caller]
     pub(crate) fn sql(&self, sql: &str) {
         self.database.databases.run_sql(&self.database.name, sql).expect("the SQL runs");
+    }
+
+    /// Returns once a statement waits for a lock that another holds.
+    pub(crate) async fn until_one_waits(&self) {
+        let (databases, name) = (self.database.databases.clone(), self.database.name.clone());
+        let sql = "DO $$ BEGIN
+            FOR round IN 1..1000 LOOP
+              PERFORM pg_stat_clear_snapshot();
+              IF EXISTS (SELECT FROM pg_stat_activity
+                         WHERE datname = current_database() AND wait_event_type = 'Lock')
+              THEN RETURN; END IF;
+              PERFORM pg_sleep(0.01);
+            END LOOP;
+            RAISE 'nobody waits';
+          END $$";
+        let waited = tokio::task::spawn_blocking(move || databases.run_sql(&name, sql)).await;
+        waited.expect("no panic").expect("somebody waits");
     }
 
     pub(crate) async fn plan(&self, name: &str, limits: &[(&str, u64)]) {

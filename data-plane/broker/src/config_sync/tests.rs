@@ -2,6 +2,7 @@
 
 mod feed;
 mod lane;
+mod owed;
 
 use std::sync::Mutex;
 
@@ -31,14 +32,24 @@ const ROBOT: CredentialId = CredentialId(Uuid::from_u128(101));
 struct Ears {
     heard: Mutex<Vec<Affected>>,
     urgent: Mutex<Vec<(u64, Affected)>>,
+    /// While it is set nothing is taken.
+    stuck: watch::Sender<bool>,
+}
+
+impl Ears {
+    async fn unstuck(&self) {
+        self.stuck.subscribe().wait_for(|stuck| !stuck).await.expect("the ears live on");
+    }
 }
 
 impl Connections for Ears {
     async fn recheck(&self, affected: Affected) {
+        self.unstuck().await;
         self.heard.lock().expect("no panic").push(affected);
     }
 
     async fn recheck_urgent(&self, entries: Vec<(u64, Affected)>) -> BTreeMap<u64, u64> {
+        self.unstuck().await;
         let closed = entries.iter().map(|(sequence, _)| (*sequence, 10 * sequence)).collect();
         self.urgent.lock().expect("no panic").extend(entries);
         closed

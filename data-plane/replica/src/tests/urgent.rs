@@ -101,9 +101,31 @@ fn the_feed_repeats_the_lane_without_harm() {
     let scene = Scene::new();
     scene.replica.apply_urgent(&answer(vec![entry(6, 1, revoke(1, "car"))])).expect("applies");
     let Urgent::Revoke { revocation } = revoke(1, "car") else { unreachable!() };
-    scene.apply(11, &[put(Document::Revocation(revocation.clone()))]);
+    let affected = scene.apply(11, &[put(Document::Revocation(revocation.clone()))]);
+    assert!(affected.is_empty(), "connections have been checked for it");
     let rules = scene.replica.instance(id(1)).expect("the instance");
     assert_eq!(rules.revocations.iter().collect::<Vec<_>>(), [&revocation]);
+}
+
+#[test]
+fn a_deleted_credential_takes_no_other_with_it_that_has_its_name_now() {
+    let scene = Scene::new();
+    scene.apply(11, &[put(credential(1, "robot", 300))]);
+    let mut export = scene.replica.begin_export().expect("begins");
+    export.put(&two_instances()).expect("is put");
+    export.put(&[credential(1, "robot", 300)]).expect("is put");
+    let effects = scene.replica.apply_urgent(&answer(vec![entry(6, 1, robot_gone())])).expect("applies");
+    assert_eq!(
+        effects[0].1.credentials,
+        [(id(1), CredentialId(uuid(101)))],
+        "its connections end all the same"
+    );
+    let held = |scene: &Scene| scene.credential(1, "robot").expect("the credential").id;
+    assert_eq!(held(&scene), CredentialId(uuid(300)));
+    export.finish(generation(20), 5).expect("finishes");
+    for scene in [scene.crash(), scene] {
+        assert_eq!(held(&scene), CredentialId(uuid(300)));
+    }
 }
 
 #[test]
