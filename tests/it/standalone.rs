@@ -60,9 +60,9 @@ struct Welcome {
 
 impl Welcome {
     async fn read(program: &mut Program) -> Self {
-        let password = program.line_with("password ").await;
-        let subscribe = program.line_with("mosquitto_sub ").await;
-        let publish = program.line_with("mosquitto_pub ").await;
+        let password = program.line_beginning("password ").await;
+        let subscribe = program.line_beginning("mosquitto_sub ").await;
+        let publish = program.line_beginning("mosquitto_pub ").await;
         let password = password.split_whitespace().nth(1).expect("a password").to_owned();
         Self { password, subscribe: flags(&subscribe), publish: flags(&publish) }
     }
@@ -250,8 +250,9 @@ async fn a_broken_configuration_is_named_with_its_place() {
         let words: Vec<&str> = words.iter().copied().chain([path.as_str()]).collect();
         fails_clearly(&place, place.start(&["--config", &path]), &words).await;
     }
-    let absent = Path::new("no-such-file.toml");
-    fails_clearly(&place, place.start(&["--config", &absent.display().to_string()]), &["no-such-file.toml"])
-        .await;
+    fails_clearly(&place, place.start(&["--config", "no-such-file.toml"]), &["no-such-file.toml"]).await;
+    let mut command = place.command(place.api, place.mqtt);
+    let mistyped = "IOTMQ_BROKER__WORKER";
+    fails_clearly(&place, Program::start(command.env(mistyped, "3")), &[mistyped, "broker.worker"]).await;
     assert!(!place.data_dir().exists(), "a start that fails so early makes nothing");
 }

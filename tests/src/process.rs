@@ -72,12 +72,21 @@ impl Program {
 
     /// Reads until a line contains `text` and answers that line.
     pub async fn line_with(&mut self, text: &str) -> String {
+        self.line_that(text, |line| line.contains(text)).await
+    }
+
+    /// Reads until a line begins with `text`, but for spaces, and answers that line.
+    pub async fn line_beginning(&mut self, text: &str) -> String {
+        self.line_that(text, |line| line.trim_start().starts_with(text)).await
+    }
+
+    async fn line_that(&mut self, what: &str, is_meant: impl Fn(&str) -> bool) -> String {
         while let Some(line) = self.line().await {
-            if line.contains(text) {
+            if is_meant(&line) {
                 return line;
             }
         }
-        panic!("it ended before it said {text:?}; it said {:#?}", self.heard)
+        panic!("it ended before it said {what:?}; it said {:#?}", self.heard)
     }
 
     /// The process id.

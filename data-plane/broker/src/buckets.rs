@@ -61,6 +61,12 @@ impl Bucket {
         messages > 0 && bytes > 0
     }
 
+    /// Takes back a payment for what is to be paid for later.
+    pub(crate) fn give_back(&self, messages: usize, bytes: usize) {
+        self.messages.set(self.messages.get() + millionths(messages));
+        self.bytes.set(self.bytes.get() + millionths(bytes));
+    }
+
     /// Whether something is left.
     #[inline]
     pub(crate) fn has_some(&self, now: Micros, rates: &Rates) -> bool {

@@ -97,6 +97,8 @@ pub(crate) struct Client {
     /// There while the client has received more than it may: messages wait here until that is paid for.
     pub(crate) held: RefCell<Option<Box<Held>>>,
     pub(crate) pause: Cell<Option<Pause>>,
+    /// It may be read again and has not had its turn since.
+    pub(crate) is_resumed: Cell<bool>,
     pub(crate) ending: Cell<Option<Ending>>,
     pub(crate) inbound: Bucket,
     pub(crate) outbound: Bucket,
@@ -137,6 +139,7 @@ impl Client {
             is_blocked: Cell::new(false),
             held: RefCell::default(),
             pause: Cell::new(None),
+            is_resumed: Cell::new(false),
             ending: Cell::new(None),
             inbound: Bucket::full(now, &paces.client_in),
             outbound: Bucket::full(now, &paces.client_out),
@@ -164,6 +167,7 @@ impl Client {
     /// It may be read again, whatever stopped that.
     pub(crate) fn resume(&self) {
         if self.pause.take().is_some() {
+            self.is_resumed.set(true);
             self.wake();
         }
     }

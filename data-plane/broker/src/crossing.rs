@@ -60,13 +60,14 @@ impl Crossing {
     /// Whether so many bytes, not yet handed over, still leave room. If not, `from` is knocked for once there is.
     pub(crate) fn has_room(&self, from: WorkerId, to: WorkerId, unsent: usize) -> bool {
         let ring = self.ring(from, to);
-        let fits = || ring.bytes.load(Ordering::Acquire) + unsent < self.bytes_max;
-        if fits() {
+        let fits = |ordering| ring.bytes.load(ordering) + unsent < self.bytes_max;
+        if fits(Ordering::Acquire) {
             return true;
         }
         ring.starved.store(true, Ordering::SeqCst);
-        // It may have been emptied just before it was called starved, and then nobody would knock.
-        fits()
+        // It may have been emptied just before it was called starved, and then nobody would knock. One order over
+        // all of it: either this load sees the ring emptied, or who empties it sees it starved.
+        fits(Ordering::SeqCst)
     }
 
     /// Whether the ring holds twice what it should: only what no read announces, like wills, comes so far.
@@ -87,7 +88,8 @@ impl Crossing {
         self.ring(from, to).lock().spares.pop().unwrap_or_default()
     }
 
-    /// Everything that has come for a worker, batch by batch, each ring in its order.
+    /// Everything that has come for a worker, batch by batch, each ring in its order. `read` must not panic: what it
+    /// has not read would be lost and its room with it.
     pub(crate) fn drain(&self, to: WorkerId, mut read: impl FnMut(&[u8])) {
         for from in (0..self.workers).filter_map(WorkerId::new) {
             let ring = self.ring(from, to);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use contract::qos::Qos;
-use engine::{Envelope, Envelopes};
+use engine::{Envelope, EnvelopeError, Envelopes};
 use mqtt::Publish;
 use router::{Target, WorkerId};
 use session::{Delivered, Message};
@@ -14,6 +14,9 @@ use crate::metrics::DropReason;
 use crate::routes::Route;
 use crate::schedule::Timer;
 use crate::worker::Worker;
+
+/// Output of one client that is written before the round is over.
+const ROUND_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
 impl Worker {
     /// Delivers a message here and hands it to the workers that have receivers too.
@@ -64,6 +67,9 @@ impl Worker {
         paces: &Paces,
     ) {
         let (instance, now) = (&*client.instance, self.now());
+        if client.is_ending() {
+            return;
+        }
         if !client.outbound.has_some(now, &paces.client_out) || client.held.borrow().is_some() {
             return self.deliver_over_rate(client, message, granted, qos);
         }
@@ -73,13 +79,28 @@ impl Worker {
         if output.capacity() == 0 {
             *output = self.take_buffer();
         }
-        match session.deliver(message, granted, &mut output) {
+        let mut delivered = session.deliver(message, granted, &mut output);
+        if delivered == Delivered::Dropped(session::DropReason::OutboxBytes) && !client.is_blocked.get() {
+            // It may only be that the round has brought so much, and not that the client takes too little.
+            drop(output);
+            self.write(client);
+            output = client.output.borrow_mut();
+            if output.capacity() == 0 {
+                *output = self.take_buffer();
+            }
+            delivered = session.deliver(message, granted, &mut output);
+        }
+        match delivered {
             Delivered::Sent(bytes) | Delivered::Waiting(bytes) => {
                 instance.counts.went_out(bytes);
                 client.outbound.take(now, &paces.client_out, 1, bytes as usize);
                 instance.outbound.take(now, &paces.outbound, 1, bytes as usize);
+                let is_much = output.len() >= ROUND_OUTPUT_BYTES_MAX;
                 drop(output);
                 self.note_output(client);
+                if is_much {
+                    self.write(client);
+                }
             }
             Delivered::Dropped(reason) => instance.counts.dropped(reason.into()),
         }
@@ -118,11 +139,14 @@ impl Worker {
 
     fn schedule_release(&self, client: &Client) {
         let wait = client.outbound.wait(self.now(), &client.instance.paces().client_out);
-        self.schedule((self.now() + wait).div_ceil(1000), Timer::Release(client.key));
+        self.schedule_wait(wait, Timer::Release(client.key));
     }
 
     /// Lets go of as much of what was held back as the client may receive now.
     pub(crate) fn release(&self, client: &Rc<Client>) {
+        if client.is_ending() {
+            return;
+        }
         let mut slot = client.held.borrow_mut();
         let Some(held) = slot.as_mut() else { return };
         let rates = client.instance.paces().client_out;
@@ -180,18 +204,25 @@ impl Worker {
                 tracing::error!("a batch of another worker has an unknown form");
                 return;
             };
-            for envelope in envelopes {
-                match envelope {
-                    Ok(envelope) => self.deliver_envelope(&envelope),
-                    Err(error) => {
-                        tracing::error!(error = ?error, "a message of another worker cannot be read");
-                    }
-                }
-            }
+            let mut envelopes = envelopes.into_iter();
+            // A failure costs the message that it came with; those behind it are delivered.
+            while self
+                .guard(|| envelopes.by_ref().for_each(|envelope| self.deliver_envelope(envelope)))
+                .is_none()
+            {}
         });
     }
 
-    fn deliver_envelope(&self, envelope: &Envelope<'_>) {
+    fn deliver_envelope(&self, envelope: Result<Envelope<'_>, EnvelopeError>) {
+        let envelope = match envelope {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::error!(error = ?error, "a message of another worker cannot be read");
+                return;
+            }
+        };
+        #[cfg(test)]
+        assert!(envelope.topic != crate::turn::FAILS_CROSSED, "on purpose");
         let instance = self.instances.borrow().get(&envelope.instance).cloned();
         let Some(instance) = instance else { return };
         let route = self.route(&instance, envelope.topic);

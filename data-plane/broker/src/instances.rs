@@ -172,11 +172,12 @@ impl Instance {
         seats.connects >= CONNECT
     }
 
-    /// A seat for one more client, held until it is dropped.
+    /// A seat for one more client, held until it is dropped. One that is `given_up` for it counts as free already.
     pub(crate) fn take_seat(
         self: &Arc<Self>,
         limits: &InstanceLimits,
         subject: Option<&str>,
+        given_up: Option<&Seat>,
         now: Micros,
     ) -> Result<Seat, Refusal> {
         self.used_at.fetch_max(now, Ordering::Relaxed);
@@ -185,12 +186,13 @@ impl Instance {
         if seats.connects < CONNECT {
             return Err(Refusal::ConnectsPerSec);
         }
-        if self.connections() >= limits.connections_max {
+        if self.connections() - u64::from(given_up.is_some()) >= limits.connections_max {
             return Err(Refusal::ConnectionsMax);
         }
         if let Some(subject) = subject {
             let taken = seats.subjects.get(subject).copied().unwrap_or(0);
-            if taken >= limits.connections_per_subject_max {
+            let free = given_up.is_some_and(|seat| seat.subject.as_deref() == Some(subject));
+            if taken - u64::from(free) >= limits.connections_per_subject_max {
                 return Err(Refusal::ConnectionsPerSubjectMax);
             }
             seats.subjects.insert(subject.into(), taken + 1);
@@ -248,10 +250,12 @@ mod tests {
     #[test]
     fn seats_are_bounded_and_come_back() {
         let instance = Instances::new(2, 10_000).get(id(1), &limits(), SECOND);
-        let take = |subject, now| instance.take_seat(&limits(), subject, now).map_err(Refusal::name);
+        let take = |subject, now| instance.take_seat(&limits(), subject, None, now).map_err(Refusal::name);
         let one = take(Some("fleet"), SECOND).expect("a seat");
         let two = take(Some("fleet"), SECOND).expect("a seat");
         assert_eq!(take(Some("fleet"), SECOND).err(), Some("connections_per_subject_max"));
+        let instead = instance.take_seat(&limits(), Some("fleet"), Some(&one), SECOND + SECOND / 5);
+        drop(instead.expect("that of the one before"));
         let three = take(None, SECOND).expect("a seat");
         assert_eq!(take(None, SECOND).err(), Some("connections_max"));
         drop((one, two));
@@ -268,7 +272,8 @@ mod tests {
     #[test]
     fn an_instance_is_forgotten_only_when_it_is_long_unused() {
         let instances = Instances::new(2, 10_000);
-        let seat = instances.get(id(1), &limits(), 0).take_seat(&limits(), None, SECOND).expect("a seat");
+        let seat =
+            instances.get(id(1), &limits(), 0).take_seat(&limits(), None, None, SECOND).expect("a seat");
         instances.sweep(100 * SECOND);
         assert_eq!(instances.connections().get(&id(1)), Some(&1));
         let seats = Arc::as_ptr(&seat.instance);

@@ -81,17 +81,24 @@ impl Worker {
         let rules = instance.rules();
         newcomer.proof.check(&rules)?;
         let key = instance.clients.borrow().get(&*newcomer.client_id).copied();
-        if let Some(holder) = key.and_then(|key| self.client(key)) {
-            let same = holder.proof.borrow().principal() == newcomer.proof.principal();
-            if !same {
-                return Err(Refusal::ClientIdInUse);
-            }
-            // Ended before its successor begins [MQTT-3.1.4-2], so that it takes no second seat.
+        let holder = key.and_then(|key| self.client(key));
+        if let Some(holder) = &holder
+            && holder.proof.borrow().principal() != newcomer.proof.principal()
+        {
+            return Err(Refusal::ClientIdInUse);
+        }
+        // A takeover needs no seat beside the holder's, and whoever gets none takes nothing over.
+        let seat = {
+            let given_up = holder.as_ref().map(|holder| holder.seat.borrow());
+            let given_up = given_up.as_deref().and_then(Option::as_ref);
+            let limits = &rules.document.limits;
+            newcomer.instance.take_seat(limits, newcomer.proof.subject(), given_up, self.now())?
+        };
+        if let Some(holder) = holder {
+            // Ended before its successor begins [MQTT-3.1.4-2].
             self.close(&holder, Ending::Refused(Refusal::TakenOver));
             self.finish(&holder);
         }
-        let limits = &rules.document.limits;
-        let seat = newcomer.instance.take_seat(limits, newcomer.proof.subject(), self.now())?;
         Ok((instance, seat))
     }
 
@@ -212,6 +219,10 @@ impl Worker {
             self.close(&client, Ending::Refused(Refusal::NodeStopping));
         }
         self.end_round();
+        while self.round_is_open.get() {
+            tokio::task::yield_now().await;
+            self.end_round();
+        }
         while self.lingering.get() > 0 {
             self.lingered.notified().await;
         }

@@ -6,25 +6,37 @@ use std::rc::Rc;
 use engine::Batch;
 
 use crate::client::{Client, Ending, Pause};
+use crate::command::Command;
 use crate::worker::Worker;
 
 /// Turns that the clients of one instance get in a round while other instances have work too.
 const ROUND_TURNS_MAX: u32 = 64;
+
+/// Commands that are obeyed before the first turn of a round.
+const ROUND_COMMANDS_MAX: usize = 256;
+
+/// Clients that are ended in one round.
+const ROUND_ENDS_MAX: usize = 256;
 
 impl Worker {
     /// Opens a round unless one is open: the clock is read, and commands are served before any data.
     #[inline]
     pub(crate) fn open_round(&self) {
         if !self.round_is_open.get() {
-            self.begin_round();
+            self.begin_round(None);
         }
     }
 
-    fn begin_round(&self) {
+    /// Opens a round. `first` is a command that was taken from the queue already.
+    pub(crate) fn begin_round(&self, first: Option<Command>) {
         self.round_is_open.set(true);
         self.read_clock();
         self.round_opened.notify_one();
-        loop {
+        if let Some(first) = first {
+            self.execute(first);
+        }
+        // What is left in the queue is obeyed within the round, in turn with the clients.
+        for _ in 0..ROUND_COMMANDS_MAX {
             let next = self.commands.borrow_mut().try_recv();
             match next {
                 Ok(command) => self.execute(command),
@@ -38,6 +50,10 @@ impl Worker {
         loop {
             self.round_opened.notified().await;
             self.end_round();
+            // More clients are to end: between, the others have their turns.
+            if self.round_is_open.get() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -45,12 +61,6 @@ impl Worker {
         self.end_clients();
         self.send_crossing();
         self.write_output();
-        // Writing may have found connections broken: their ends are this round's too.
-        if !self.ending.borrow().is_empty() {
-            self.end_clients();
-            self.send_crossing();
-            self.write_output();
-        }
         self.next_turns();
         self.round_is_open.set(false);
         if !self.ending.borrow().is_empty() {
@@ -58,10 +68,10 @@ impl Worker {
         }
     }
 
-    /// Ends the clients whose end was decided in this round. Their wills may decide others'.
+    /// Ends the clients whose end was decided, those of a whole instance in many rounds.
     fn end_clients(&self) {
-        loop {
-            let Some(client) = self.ending.borrow_mut().pop() else { return };
+        for _ in 0..ROUND_ENDS_MAX {
+            let Some(client) = self.ending.borrow_mut().pop_front() else { return };
             self.guard(|| self.finish(&client));
         }
     }
@@ -143,7 +153,7 @@ impl Worker {
     }
 
     /// Writes what there is, as far as the socket takes it.
-    fn write(&self, client: &Rc<Client>) {
+    pub(crate) fn write(&self, client: &Rc<Client>) {
         if client.is_blocked.get() {
             return;
         }
@@ -166,10 +176,11 @@ impl Worker {
                     return;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // What the client said last may lie unread, and be DISCONNECT, which takes back its will
+                // [MQTT-3.1.2-10]. So it is read to the end of the connection, and closed there.
                 Err(_) => {
-                    output.clear();
-                    self.close(client, Ending::Gone);
-                    return;
+                    client.wake();
+                    break;
                 }
             }
         }
@@ -192,7 +203,7 @@ impl Worker {
                 reason = refusal.name(), "client sent away"
             );
         }
-        self.ending.borrow_mut().push(Rc::clone(client));
+        self.ending.borrow_mut().push_back(Rc::clone(client));
         self.open_round();
     }
 }

@@ -7,6 +7,7 @@ use contract::ids::InstanceId;
 use contract::refusal::Refusal;
 use router::ClientKey;
 
+use crate::buckets::Micros;
 use crate::client::{Client, Ending, Pause};
 use crate::clock::unix_now;
 use crate::local_instance::LocalInstance;
@@ -19,8 +20,14 @@ const SWEEP_MILLIS: u64 = 10_000;
 /// How long a client that is not read may be silent beyond its keep alive before it is looked at again.
 const PAUSED_MILLIS: u64 = 1_000;
 
+/// The longest that a client's timer is set ahead: of clients that have gone no older ones are left in the wheel.
+const DEADLINE_MILLIS_MAX: u64 = 300_000;
+
+/// Whoever waits for tokens is looked at after this long at the latest: its rates may have been raised meanwhile.
+const WAIT_MAX: Micros = 1_000_000;
+
 /// Instances that wait for tokens are looked at no more often than this.
-const WAIT_MILLIS_MIN: u64 = 1;
+const WAIT_MIN: Micros = 1_000;
 
 /// What is due.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +51,11 @@ impl Worker {
         if at_millis < self.timer_set_to.get() {
             self.timer_is_sooner.notify_one();
         }
+    }
+
+    /// Sets a timer for the end of a wait for tokens, or for the next look at it.
+    pub(crate) fn schedule_wait(&self, wait: Micros, timer: Timer) {
+        self.schedule((self.now() + wait.min(WAIT_MAX)).div_ceil(1000), timer);
     }
 
     /// Calls the timers as they come due.
@@ -76,10 +88,8 @@ impl Worker {
                 }
             }
             Timer::Resume(key) => {
-                if let Some(client) = self.client(key)
-                    && client.pause.get() == Some(Pause::Rate)
-                {
-                    client.resume();
+                if let Some(client) = self.client(key) {
+                    self.resume_paid(&client);
                 }
             }
             Timer::Release(key) => {
@@ -100,12 +110,13 @@ impl Worker {
         }
     }
 
-    /// Sets the timer of a client to when it may first have run out of time.
+    /// Sets the timer of a client to when it may first have run out of time, or to the next look at that.
     pub(crate) fn schedule_deadline(&self, client: &Client) {
         let session = client.session.borrow();
         let Some(session) = session.as_ref() else { return };
         let expires_in = client.expires_at_millis.saturating_sub(unix_now().0);
-        let at = session.deadline().0.min(self.millis().0.saturating_add(expires_in));
+        let in_millis = expires_in.min(DEADLINE_MILLIS_MAX);
+        let at = session.deadline().0.min(self.millis().0 + in_millis);
         self.schedule(at, Timer::Deadline(client.key));
     }
 
@@ -116,7 +127,8 @@ impl Worker {
         }
         client.topics.borrow_mut().age();
         // What it may have said lies unread, and that is not its fault.
-        if matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn)) {
+        let is_paused = matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn));
+        if is_paused || client.is_resumed.get() {
             self.schedule(self.millis().0 + PAUSED_MILLIS, Timer::Deadline(client.key));
             return;
         }
@@ -147,8 +159,8 @@ impl Worker {
         }
         if !instance.waiting.borrow().is_empty() {
             instance.is_timed.set(true);
-            let wait = instance.wait(now).div_ceil(1000).max(WAIT_MILLIS_MIN);
-            self.schedule(self.millis().0 + wait, Timer::Instance(instance.shared.id));
+            let wait = instance.wait(now).max(WAIT_MIN);
+            self.schedule_wait(wait, Timer::Instance(instance.shared.id));
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
-use mqtt::Publish;
+use mqtt::{PacketId, Publish, PublishForm};
 use router::Subscriber;
 use session::{Close, Sink};
 
@@ -50,6 +50,18 @@ impl Sink for ClientSink<'_> {
             *self.output = self.worker.take_buffer();
         }
         &mut self.output
+    }
+
+    fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>) {
+        let mut held = self.client.held.borrow_mut();
+        if let Some(held) = held.as_mut() {
+            // It was paid for when it began to wait, and will be again when it is let go.
+            self.client.outbound.give_back(1, form.size_bytes());
+            form.append_to(&mut held.bytes, packet_id);
+        } else {
+            drop(held);
+            form.append_to(self.output(), packet_id);
+        }
     }
 
     #[inline]

@@ -4,6 +4,7 @@
 mod connecting;
 mod limits;
 mod messages;
+mod one_worker;
 mod reconfiguration;
 mod survival;
 

@@ -11,7 +11,7 @@ use contract::refusal::Refusal;
 use mqtt::{DecodeError, Packet};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::buckets::Bucket;
+use crate::buckets::{Bucket, Micros};
 use crate::client::{Client, Ending, Pause};
 use crate::schedule::Timer;
 use crate::sink::ClientSink;
@@ -29,6 +29,10 @@ const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// A topic to which no message can be published without failing: how tests fail on purpose.
 #[cfg(test)]
 pub(crate) const FAILS: &str = "fails/on/purpose";
+
+/// A topic of which no message can be delivered that has come from another worker.
+#[cfg(test)]
+pub(crate) const FAILS_CROSSED: &str = "fails/elsewhere";
 
 /// What comes of a look at a client.
 enum Turn {
@@ -76,6 +80,7 @@ impl Worker {
         if client.is_ending() || client.pause.get().is_some() || !self.take_turn(client) {
             return Turn::Wait;
         }
+        client.is_resumed.set(false);
         loop {
             if client.is_ending() || client.pause.get().is_some() || !self.may_read(client) {
                 return Turn::Wait;
@@ -108,7 +113,7 @@ impl Worker {
         client.pause.set(Some(Pause::Instance));
         instance.waiting.borrow_mut().push_back(client.key);
         if wait > 0 && !instance.is_timed.replace(true) {
-            self.schedule((self.now() + wait).div_ceil(1000), Timer::Instance(instance.shared.id));
+            self.schedule_wait(wait, Timer::Instance(instance.shared.id));
         }
         false
     }
@@ -200,11 +205,15 @@ impl Worker {
         if wrote {
             self.note_output(client);
         }
-        if let (Some(route), Some(publish)) = (route, publish) {
+        let Some(publish) = publish else { return !subscribes || self.pace_subscribe(client) };
+        let mut has_room = true;
+        if let Some(route) = route {
             self.hand_over(&client.instance, &route, &publish, &client.client_id);
-            return self.pace_publish(client);
+            // What is acknowledged next must have somewhere to go too.
+            has_room = route.elsewhere == 0 || self.has_room(&client.instance);
         }
-        !subscribes || self.pace_subscribe(client)
+        // Also what was refused is paid for, or refusing it would cost the others their turns.
+        self.pace_publish(client) && has_room
     }
 
     /// Whether the client, and its instance, may go on publishing after what they have published.
@@ -229,9 +238,24 @@ impl Worker {
         wait == 0
     }
 
-    fn pause_for(&self, client: &Client, wait: crate::buckets::Micros) {
+    fn pause_for(&self, client: &Client, wait: Micros) {
         client.pause.set(Some(Pause::Rate));
-        self.schedule((self.now() + wait).div_ceil(1000), Timer::Resume(client.key));
+        self.schedule_wait(wait, Timer::Resume(client.key));
+    }
+
+    /// Lets a client be read again that was faster than it may, if its rates, as they are now, allow it.
+    pub(crate) fn resume_paid(&self, client: &Client) {
+        if client.pause.get() != Some(Pause::Rate) {
+            return;
+        }
+        let (now, paces) = (self.now(), client.instance.paces());
+        let inbound = client.inbound.wait(now, &paces.client_in);
+        let subscribes =
+            client.subscribes.get().map_or(0, |bucket| bucket.wait(now, &paces.client_subscribes));
+        match inbound.max(subscribes) {
+            0 => client.resume(),
+            wait => self.schedule_wait(wait, Timer::Resume(client.key)),
+        }
     }
 }
 

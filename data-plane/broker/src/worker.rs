@@ -6,6 +6,7 @@
 //! each client with output is written to once, and each other worker gets one batch.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
@@ -59,7 +60,8 @@ pub(crate) struct Worker {
     pub(crate) rendering: RefCell<Rendering>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) with_output: RefCell<Vec<Rc<Client>>>,
-    pub(crate) ending: RefCell<Vec<Rc<Client>>>,
+    /// Clients whose end is decided, in that order.
+    pub(crate) ending: RefCell<VecDeque<Rc<Client>>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     buffers_bytes: Cell<usize>,
     pub(crate) wheel: RefCell<Wheel<Timer>>,
@@ -116,13 +118,24 @@ impl Worker {
         })
     }
 
-    /// Serves until the node stops, then closes its clients.
+    /// Serves until the node stops, then closes its clients. It returns early when a part of it has failed: a worker
+    /// that accepts and never writes is worse than none, and the end of its thread stops the node.
     pub(crate) async fn run(self: Rc<Self>) {
-        spawn_local(Rc::clone(&self).end_rounds());
-        spawn_local(Rc::clone(&self).obey());
-        spawn_local(Rc::clone(&self).keep_time());
-        spawn_local(Rc::clone(&self).receive());
-        self.node.stop.cancelled().await;
+        let rounds = spawn_local(Rc::clone(&self).end_rounds());
+        let obeying = spawn_local(Rc::clone(&self).obey());
+        let keeping_time = spawn_local(Rc::clone(&self).keep_time());
+        let receiving = spawn_local(Rc::clone(&self).receive());
+        let ended = tokio::select! {
+            () = self.node.stop.cancelled() => Ok(()),
+            ended = rounds => ended,
+            ended = obeying => ended,
+            ended = keeping_time => ended,
+            ended = receiving => ended,
+        };
+        if let Err(error) = ended {
+            tracing::error!(error = ?error, worker = self.id.index(), "a part of a worker has failed");
+            return;
+        }
         let time_max = Duration::from_secs(self.node.config.stop_secs_max);
         let _ = tokio::time::timeout(time_max, self.stop()).await;
     }
@@ -130,8 +143,12 @@ impl Worker {
     /// Obeys commands as they come; those that are there when a round begins are obeyed there.
     async fn obey(self: Rc<Self>) {
         while let Some(command) = poll_fn(|cx| self.commands.borrow_mut().poll_recv(cx)).await {
-            self.open_round();
-            self.execute(command);
+            // In the order in which they came: this one before what a round that begins finds in the queue.
+            if self.round_is_open.get() {
+                self.execute(command);
+            } else {
+                self.begin_round(Some(command));
+            }
         }
     }
 
@@ -140,7 +157,7 @@ impl Worker {
         loop {
             self.node.crossing.knocked(self.id).await;
             self.open_round();
-            self.guard(|| self.deliver_crossed());
+            self.deliver_crossed();
             self.guard(|| self.resume_spread());
         }
     }

@@ -222,7 +222,7 @@ impl Session {
     #[inline]
     fn on_puback(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
         if self.in_flight.release(packet_id) && self.outbox.is_some() {
-            self.send_waiting(sink.output());
+            self.send_waiting(sink);
         }
     }
 
@@ -302,11 +302,11 @@ impl Session {
     }
 
     #[cold]
-    fn send_waiting(&mut self, output: &mut Vec<u8>) {
+    fn send_waiting(&mut self, sink: &mut impl Sink) {
         let Some(outbox) = &mut self.outbox else { return };
         while !self.in_flight.is_full() {
             let Some(form) = outbox.pop() else { break };
-            form.append_to(output, self.in_flight.take());
+            sink.release(&form, self.in_flight.take());
         }
         if outbox.len() == 0 {
             self.outbox = None;

@@ -3,7 +3,7 @@
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
-use mqtt::Publish;
+use mqtt::{PacketId, Publish, PublishForm};
 
 /// How a connection comes to its end by the session's decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +22,12 @@ pub enum Close {
 pub trait Sink {
     /// The client's output buffer. The session only ever appends whole packets.
     fn output(&mut self) -> &mut Vec<u8>;
+
+    /// A message that had to wait for an acknowledgement and is now due. It must not overtake one that was delivered
+    /// before it [MQTT-4.6.0-6]: a caller that holds such messages back puts it behind them.
+    fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>) {
+        form.append_to(self.output(), packet_id);
+    }
 
     /// A message of the client, borrowed from the read buffer; QoS 0 or 1, never retained. `Ok`: it has been accepted
     /// in the sense of its durability class, and PUBACK may be written.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use contract::feed::Document;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use tokio::time::Instant;
 
 use super::WORKERS;
 use crate::DropReason;
-use crate::testing::{Fixture, Given, PATIENCE, claims, connect, wait_for};
+use crate::testing::{Fixture, Given, PATIENCE, claims, connect, document, grants, wait_for};
 
 use Qos::{AtLeastOnce, AtMostOnce};
 
@@ -117,6 +118,106 @@ async fn subscribing_too_fast_waits() {
         assert_eq!(client.subscribe(&[("a", AtMostOnce)]).await, "0");
     }
     assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_refused_is_paced_too_and_costs_its_instance_nothing() {
+    let fixture = Given::workers(1)
+        .limits(|limits| {
+            limits.client_messages_in_per_sec = 20;
+            limits.messages_in_per_sec = 20;
+        })
+        .start();
+    let bare = contract::claims::TokenClaims { grants: grants("[]"), ..claims(1, "bare") };
+    let mut bare = fixture.client_with(&bare, "bare").await;
+    let begun = now();
+    for _ in 0..40 {
+        bare.publish("a", "x", AtMostOnce).await;
+    }
+    assert_eq!(bare.ping().await, "pingresp");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "20 at once, 20 more in a second");
+    assert_eq!(fixture.refused(Refusal::NotAuthorized).await, 40);
+    // The instance has all of its second left.
+    let took = flood(&fixture, "other", 15).await;
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_raised_rate_lets_go_of_who_waits_for_the_former_one() {
+    let mut fixture = Given::workers(1).limits(|limits| limits.client_bytes_in_per_sec = 1_024).start();
+    let mut client = fixture.client(1, "car").await;
+    client.publish_acknowledged("a", &"x".repeat(100_000)).await;
+    fixture.put(Document::Instance(document(1))).await;
+    assert_eq!(client.ping().await, "pingresp", "and not after a hundred seconds");
+}
+
+#[tokio::test]
+async fn what_waits_for_acknowledgements_stays_behind_what_waits_for_the_rate() {
+    let fixture = Given::workers(1)
+        .limits(|limits| {
+            limits.client_messages_out_per_sec = 4;
+            limits.in_flight_messages_max = 6;
+        })
+        .start();
+    let mut ear = fixture.client(1, "ear").await;
+    ear.subscribe(&[("a", AtLeastOnce)]).await;
+    let mut mouth = fixture.client(1, "mouth").await;
+    for number in 0..12 {
+        mouth.publish_acknowledged("a", &number.to_string()).await;
+    }
+    let begun = now();
+    for number in 0..12 {
+        assert_eq!(ear.next().await, format!("publish 1 a {number}"));
+        ear.send(&[0x40, 2, 0, number + 1]).await;
+    }
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(1_500)..Duration::from_secs(6)).contains(&took), "4 a second: {took:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_loses_nothing_of_what_one_round_brings() {
+    let fixture = Given::workers(1)
+        .limits(|limits| {
+            limits.outbox_bytes_max = 4_096;
+            limits.packet_bytes_max = 4_096;
+        })
+        .start();
+    let mut ear = fixture.client(1, "ear").await;
+    ear.subscribe(&[("a", AtMostOnce)]).await;
+    let mut mouth = fixture.client(1, "mouth").await;
+    let payload = "x".repeat(1_000);
+    let mut burst = Vec::new();
+    for _ in 0..60 {
+        let payload = payload.as_bytes();
+        let publish = mqtt::Publish {
+            dup: false,
+            qos: AtMostOnce,
+            retain: false,
+            topic: "a",
+            packet_id: None,
+            payload,
+        };
+        mqtt::publish(&mut burst, &publish).expect("is written");
+    }
+    mouth.send(&burst).await;
+    assert_eq!(mouth.ping().await, "pingresp");
+    for _ in 0..60 {
+        assert_eq!(ear.next().await, format!("publish 0 a {payload}"));
+    }
+    assert_eq!(fixture.broker.metrics().await.total.dropped, std::collections::BTreeMap::default());
+}
+
+#[tokio::test]
+async fn a_takeover_that_gets_no_seat_takes_nothing_over() {
+    let mut fixture = Fixture::start(1);
+    let mut holder = fixture.client(1, "car").await;
+    let _others = (fixture.client(1, "bus").await, fixture.client(1, "van").await);
+    let mut smaller = document(1);
+    smaller.limits.connections_max = 2;
+    fixture.put(Document::Instance(smaller)).await;
+    let token = fixture.sign(&claims(1, "car"));
+    assert_eq!(fixture.answer_to(&connect("car", &token)).await, "connack 3");
+    assert_eq!(holder.ping().await, "pingresp");
 }
 
 #[tokio::test]

@@ -83,6 +83,54 @@ async fn many_messages_cross_and_none_is_lost_or_overtaken() {
     }
 }
 
+/// Messages that are small on the wire and large between workers, for the name of who sent them goes with each.
+#[tokio::test]
+async fn what_was_acknowledged_finds_room_between_workers() {
+    let mut given = Given::workers(3);
+    given.config.worker.crossing_bytes_max = 65_536;
+    let fixture = given
+        .limits(|limits| {
+            limits.client_id_bytes_max = 1_024;
+            limits.client_messages_in_per_sec = 1_000_000;
+            limits.client_messages_out_per_sec = 1_000_000;
+            limits.messages_in_per_sec = 1_000_000;
+            limits.messages_out_per_sec = 1_000_000;
+            limits.in_flight_messages_max = 65_535;
+        })
+        .start();
+    let mut ears = Vec::new();
+    for at in 0..8 {
+        let mut ear = fixture.client(1, &format!("ear-{at}")).await;
+        assert_eq!(ear.subscribe(&[("a", AtLeastOnce)]).await, "1");
+        ears.push(ear);
+    }
+    let mut mouth = fixture.client(1, &"m".repeat(1_000)).await;
+    let count = 1_000;
+    let mut burst = Vec::new();
+    for number in 1..=count {
+        let packet_id = mqtt::PacketId::new(number);
+        let publish = mqtt::Publish {
+            dup: false,
+            qos: AtLeastOnce,
+            retain: false,
+            topic: "a",
+            packet_id,
+            payload: b"x",
+        };
+        mqtt::publish(&mut burst, &publish).expect("is written");
+    }
+    mouth.send(&burst).await;
+    for number in 1..=count {
+        assert_eq!(mouth.next().await, format!("puback {number}"));
+    }
+    for ear in &mut ears {
+        for _ in 0..count {
+            assert_eq!(ear.next().await, "publish 1 a x");
+        }
+    }
+    assert_eq!(fixture.broker.metrics().await.total.dropped, std::collections::BTreeMap::default());
+}
+
 #[tokio::test]
 async fn one_instances_wildcard_hears_nothing_of_another() {
     for workers in WORKERS {
@@ -189,6 +237,31 @@ async fn a_will_is_published_unless_the_client_says_goodbye() {
         let _second = with_will("taken").await;
         assert_eq!(ear.next().await, "publish 1 will/x taken");
     }
+}
+
+#[tokio::test]
+async fn a_goodbye_that_lies_unread_takes_the_will_back_though_the_connection_is_broken() {
+    let fixture = Given::workers(1).limits(|limits| limits.client_messages_in_per_sec = 1).start();
+    let mut ear = fixture.client(1, "ear").await;
+    ear.subscribe(&[("will", AtMostOnce)]).await;
+    let token = fixture.sign(&claims(1, "polite"));
+    let mut polite = fixture.peer().await;
+    let will = Some(Will { topic: "will", payload: b"polite", qos: AtMostOnce, retain: false });
+    polite.connect(&Connect { will, ..connect("polite", &token) }).await;
+    assert_eq!(polite.next().await, "connack 0");
+    polite.subscribe(&[("a", AtMostOnce)]).await;
+    // It is not read for a second or two, says goodbye, and its system closes with a reset: something lies unread.
+    for _ in 0..3 {
+        polite.publish("a", "unread", AtMostOnce).await;
+    }
+    polite.stream.readable().await.expect("a socket");
+    polite.send(&[0xE0, 0]).await;
+    drop(polite);
+    let mut mouth = fixture.client(1, "mouth").await;
+    mouth.publish("a", "into the void", AtMostOnce).await;
+    crate::testing::wait_for("it to be gone", async || fixture.broker.connections() == 2).await;
+    mouth.publish("will", "marker", AtMostOnce).await;
+    assert_eq!(ear.payloads_until("marker").await, [""; 0]);
 }
 
 #[tokio::test]

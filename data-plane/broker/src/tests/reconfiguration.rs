@@ -119,6 +119,27 @@ async fn a_suspended_instance_sends_its_clients_away_and_withholds_their_wills()
 }
 
 #[tokio::test]
+async fn more_clients_than_one_round_ends_are_all_sent_away() {
+    let mut given = Given::workers(1).limits(|limits| limits.connects_per_sec = 1_000);
+    given.config.front.handshakes_per_address_max = 1_000;
+    let mut fixture = given.start();
+    let mut clients = Vec::new();
+    for at in 0..600 {
+        clients.push(fixture.client(1, &format!("car-{at}")).await);
+    }
+    let mut other = fixture.client(2, "other").await;
+    fixture
+        .put(Document::Instance(InstanceDocument { state: InstanceState::Suspended, ..document(1) }))
+        .await;
+    assert_eq!(other.ping().await, "pingresp");
+    for client in &mut clients {
+        assert_eq!(client.next().await, "closed");
+    }
+    assert_eq!(fixture.refused(Refusal::InstanceSuspended).await, 600);
+    assert_eq!(fixture.broker.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_credential_that_changes_changes_its_connections() {
     for workers in WORKERS {
         let meter = credential(1, "meter", ALL);

@@ -54,6 +54,37 @@ async fn a_failure_while_serving_one_client_closes_that_client_only() {
 }
 
 #[tokio::test]
+async fn a_message_that_fails_on_another_worker_takes_no_other_with_it() {
+    let mut given = Given::workers(3);
+    given.config.worker.crossing_bytes_max = 65_536;
+    let fixture = given.start();
+    let mut mouth = fixture.client(1, "mouth").await;
+    let mut ears = Vec::new();
+    for at in 0..12 {
+        let mut ear = fixture.client(1, &format!("ear-{at}")).await;
+        ear.subscribe(&[(crate::turn::FAILS_CROSSED, AtMostOnce), ("a", AtMostOnce)]).await;
+        ears.push(ear);
+    }
+    let payload = "x".repeat(50_000);
+    for _ in 0..4 {
+        // More than the ring takes: its room must have come back each time.
+        mouth.publish_acknowledged(crate::turn::FAILS_CROSSED, &payload).await;
+        mouth.publish_acknowledged("a", &payload).await;
+    }
+    for ear in &mut ears {
+        for _ in 0..4 {
+            let mut packet = ear.next().await;
+            while packet.starts_with("publish 0 fails/") {
+                packet = ear.next().await;
+            }
+            assert_eq!(packet, format!("publish 0 a {payload}"));
+        }
+    }
+    let panics = fixture.broker.metrics().await.panics;
+    assert!([4, 8].contains(&panics), "four on each other worker with ears: {panics}");
+}
+
+#[tokio::test]
 async fn packets_may_come_in_any_pieces() {
     let fixture = Given::workers(1).start();
     let mut client = fixture.client(1, "car").await;

@@ -50,7 +50,7 @@ struct Setup {
     directory: TempDir,
     api_address: SocketAddr,
     mqtt_address: SocketAddr,
-    workers: Option<usize>,
+    workers: usize,
 }
 
 impl Setup {
@@ -62,16 +62,14 @@ impl Setup {
         // Thousands of tokens are issued at once: what the API bears is not the question here.
         command.env("IOTMQ_CONTROLLER__API__REQUESTS_PER_SEC", API_RATE);
         command.env("IOTMQ_CONTROLLER__API__BURST", API_RATE);
-        if let Some(workers) = self.workers {
-            command.env("IOTMQ_BROKER__WORKERS", workers.to_string());
-        }
+        command.env("IOTMQ_BROKER__WORKERS", self.workers.to_string());
         command
     }
 }
 
 impl Iotmq {
     /// Starts the binary on a data directory of its own and provisions what the cases need.
-    pub(crate) fn start(binary: Option<&Path>, workers: Option<usize>) -> Result<Self> {
+    pub(crate) fn start(binary: Option<&Path>, workers: usize) -> Result<Self> {
         let setup = Setup {
             binary: binary.map_or_else(build_release, |path| Ok(path.to_owned()))?,
             directory: tempfile::tempdir()?,

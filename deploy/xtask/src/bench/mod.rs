@@ -52,9 +52,9 @@ pub(crate) struct Args {
     /// --quick].
     #[arg(long = "idle", value_name = "CONNECTIONS")]
     idle: Vec<usize>,
-    /// Workers of IoT MQ [default: its own].
-    #[arg(long)]
-    workers: Option<usize>,
+    /// Workers of IoT MQ. With several, the instance is spread over them and messages cross; 0: one a processor.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
     /// The binary to measure [default: the release build, which is built first].
     #[arg(long, value_name = "FILE")]
     iotmq: Option<PathBuf>,
@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let report = Report {
         peer: version,
         payload_bytes: PAYLOAD_BYTES,
+        workers: args.workers,
         processors: available_parallelism()?.get(),
         cases: reports,
         mosquitto_connections,

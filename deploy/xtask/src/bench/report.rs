@@ -40,6 +40,8 @@ pub(crate) struct Report {
     pub(crate) peer: String,
     /// Payload bytes of every message.
     pub(crate) payload_bytes: usize,
+    /// Workers of IoT MQ; 0: one for each processor.
+    pub(crate) workers: usize,
     /// Processors of this machine.
     pub(crate) processors: usize,
     /// The cases.
@@ -71,10 +73,11 @@ impl Report {
     pub(crate) fn table(&self) -> String {
         let mut lines = vec![format!(
             "CPU microseconds (user + system) of the broker's process per delivered message, {} B payload, median of {} \
-             (lowest-highest), {} processors; peer: {}",
+             (lowest-highest), {} processors; iotmq workers: {}; peer: {}",
             self.payload_bytes,
             self.cases.first().map_or(0, |it| it.iotmq.len()),
             self.processors,
+            self.workers,
             self.peer,
         )];
         lines.push(format!(
