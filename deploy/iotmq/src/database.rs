@@ -70,16 +70,13 @@ impl Database {
 }
 
 fn told(progress: Progress) {
-    match progress {
+    let step = match progress {
         Progress::StoppingLeftover { pid } => {
-            announce::progress(&format!(
-                "stopping PostgreSQL (process {pid}) that an earlier run left behind"
-            ));
+            format!("stopping PostgreSQL (process {pid}) that an earlier run left behind")
         }
-        Progress::Initialising { major } => {
-            announce::progress(&format!("making a PostgreSQL {major} cluster"))
-        }
-        Progress::Starting { major } => announce::progress(&format!("starting PostgreSQL {major}")),
-        Progress::Ready => {}
-    }
+        Progress::Initialising { major } => format!("making a PostgreSQL {major} cluster"),
+        Progress::Starting { major } => format!("starting PostgreSQL {major}"),
+        Progress::Ready => return,
+    };
+    announce::progress(&step);
 }
