@@ -353,12 +353,6 @@ impl Client {
         begin.elapsed()
     }
 
-    /// Messages that have come and were not asked for.
-    #[must_use]
-    pub fn kept(&self) -> usize {
-        self.inbox.len()
-    }
-
     /// Sends these bytes as they are. A connection that is closed already is no error: the test looks at that next.
     pub async fn send(&mut self, bytes: &[u8]) {
         drop(self.stream.write_all(bytes).await);

@@ -183,25 +183,19 @@ pub(crate) async fn run<C: Connections>(
 /// The lanes and the reports, side by side. Never returns; may be dropped at any await.
 pub(crate) async fn follow<C: Connections>(sync: ConfigSync<C>, client: NodeClient) {
     let lanes = Lanes {
+        closings: Closings::at(sync.replica.position()),
         replica: sync.replica,
         connections: sync.connections,
         pace: sync.pace,
         health: sync.health,
         client,
-        closings: Closings::default(),
         overrides: Mutex::new(0),
         export_wanted: Notify::new(),
         copies: watch::Sender::new(0),
         owed: Owed::default(),
         recheck_max: RECHECK_MAX,
     };
-    let reports = report::run(
-        &lanes.client,
-        &lanes.replica,
-        &lanes.connections,
-        &lanes.closings,
-        &lanes.health.reports,
-    );
+    let reports = report::run(&lanes.client, &lanes.connections, &lanes.closings, &lanes.health.reports);
     let owed = lanes.owed.settle(lanes.connections.as_ref());
     tokio::join!(lanes.feed(), lanes.urgent(), owed, reports, forget(&lanes.replica, sync.now));
 }
@@ -328,8 +322,11 @@ impl<C: Connections> Lanes<C> {
                 let applied = self.apply(changes, generation).await;
                 drop(overrides_now);
                 match applied {
-                    Ok(affected) => {
+                    Ok(mut affected) => {
+                        // The urgent lane brings each of them too, and says how many connections it has closed.
+                        affected.revocations.clear();
                         self.recheck(affected).await;
+                        self.closings.obeyed_feed(generation);
                         let advanced = generation.number > after.number;
                         Ok(if advanced { Progress::Some } else { Progress::None })
                     }
@@ -366,12 +363,17 @@ impl<C: Connections> Lanes<C> {
         let mut overrides = self.overrides.lock().await;
         *overrides += u64::from(overriding);
         let applied = self.apply_urgent(answer).await;
+        let reached = self.replica.position();
         drop(overrides);
         match applied {
-            Ok(entries) if entries.is_empty() => Ok(Progress::None),
+            Ok(entries) if entries.is_empty() => {
+                self.closings.obeyed_urgent(reached);
+                Ok(Progress::None)
+            }
             Ok(entries) => {
                 let sequences: Vec<u64> = entries.iter().map(|(sequence, _)| *sequence).collect();
                 let closed = self.recheck_urgent(entries).await;
+                self.closings.obeyed_urgent(reached);
                 let counts = sequences.iter().map(|it| (*it, closed.get(it).copied().unwrap_or(0)));
                 self.closings.add(counts);
                 Ok(Progress::Some)
@@ -430,9 +432,12 @@ impl<C: Connections> Lanes<C> {
             self.closings.clear();
         }
         let affected = on_disk(move || export.finish(first.0, first.1)).await?;
+        let reached = self.replica.position();
         self.copies.send_modify(|copies| *copies += 1);
-        self.closings.add([]);
         self.recheck(affected).await;
+        self.closings.obeyed_feed(first.0);
+        self.closings.obeyed_urgent(reached);
+        self.closings.add([]);
         Ok(Progress::Some)
     }
 

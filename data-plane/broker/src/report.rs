@@ -1,12 +1,12 @@
 //! What the node says to the controller: how far it is, how many clients it has, and what its urgent entries closed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use contract::feed::FORMAT_VERSION;
+use contract::feed::{FORMAT_VERSION, Generation};
 use contract::node::{NodeReport, REPORT_PERIOD_SECS};
-use replica::Replica;
+use replica::Position;
 use tokio::sync::Notify;
 
 use crate::config_sync::{Connections, LaneHealth};
@@ -15,15 +15,43 @@ use crate::node_client::NodeClient;
 /// The most urgent entries whose counts are kept for a report; beyond it the oldest go, their effect does not.
 const CLOSED_ENTRIES_MAX: usize = 10_000;
 
-/// How many connections each urgent entry closed, until a report with it has arrived.
+/// How far the workers have obeyed, and how many connections each urgent entry closed, until a report with it has
+/// arrived. The replica itself is further while connections are still looked at.
 #[derive(Default)]
 pub(crate) struct Closings {
     counts: Mutex<BTreeMap<u64, u64>>,
+    obeyed: Mutex<Position>,
     /// A report is due now.
     due: Notify,
 }
 
 impl Closings {
+    /// Nothing was closed, and no connection is behind what the replica holds.
+    pub(crate) fn at(position: Position) -> Self {
+        Self { obeyed: Mutex::new(position), ..Self::default() }
+    }
+
+    /// Every connection agrees with the configuration up to this generation.
+    pub(crate) fn obeyed_feed(&self, generation: Generation) {
+        self.position().generation = Some(generation);
+    }
+
+    /// Every connection agrees with the urgent lane up to where `position` is in it.
+    pub(crate) fn obeyed_urgent(&self, position: Position) {
+        let mut obeyed = self.position();
+        // An export that ends late may know less than the lane has done meanwhile.
+        let is_older = obeyed.urgent_timeline == position.urgent_timeline
+            && obeyed.urgent_sequence > position.urgent_sequence;
+        if !is_older {
+            obeyed.urgent_timeline = position.urgent_timeline;
+            obeyed.urgent_sequence = position.urgent_sequence;
+        }
+    }
+
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.obeyed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps the counts and makes a report due at once.
     pub(crate) fn add(&self, counts: impl IntoIterator<Item = (u64, u64)>) {
         let mut held = self.lock();
@@ -56,7 +84,7 @@ impl Closings {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,13 +93,12 @@ impl Closings {
 /// await.
 pub(crate) async fn run<C: Connections>(
     client: &NodeClient,
-    replica: &Replica,
     connections: &Arc<C>,
     closings: &Closings,
     health: &LaneHealth,
 ) {
     loop {
-        let report = compose(replica, connections.as_ref(), closings).await;
+        let report = compose(connections.as_ref(), closings).await;
         match client.report(&report).await {
             Ok(()) => {
                 closings.settle(&report.closed);
@@ -87,9 +114,9 @@ pub(crate) async fn run<C: Connections>(
     }
 }
 
-async fn compose<C: Connections>(replica: &Replica, connections: &C, closings: &Closings) -> NodeReport {
+async fn compose<C: Connections>(connections: &C, closings: &Closings) -> NodeReport {
     let connections = connections.count().await;
-    let position = replica.position();
+    let position = *closings.position();
     NodeReport {
         format_version: FORMAT_VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -113,6 +140,23 @@ mod tests {
         closings.add([(8, 1), (9, 4)]); // while the report is on its way
         closings.settle(&reported);
         assert_eq!(closings.counts(), BTreeMap::from([(8, 1), (9, 4)]));
+    }
+
+    #[test]
+    fn a_report_says_how_far_the_workers_are_and_not_the_replica() {
+        let at = |number| Generation { timeline: contract::ids::TimelineId(uuid::Uuid::nil()), number };
+        let held =
+            Position { generation: Some(at(7)), urgent_timeline: Some(at(0).timeline), urgent_sequence: 3 };
+        let closings = Closings::at(held);
+        closings.obeyed_feed(at(8));
+        assert_eq!(*closings.position(), Position { generation: Some(at(8)), ..held });
+        closings.obeyed_urgent(Position { generation: Some(at(9)), urgent_sequence: 4, ..held });
+        let (generation, urgent_sequence) = (Some(at(8)), 4);
+        assert_eq!(
+            *closings.position(),
+            Position { generation, urgent_sequence, ..held },
+            "one lane at a time"
+        );
     }
 
     #[test]
