@@ -360,9 +360,15 @@ impl<C: Connections> Lanes<C> {
             Urgent::CredentialChanged { .. } | Urgent::InstanceStateChanged { .. } => true,
             Urgent::Revoke { .. } | Urgent::Unknown => false,
         });
+        // The lane has no gaps of its own: what is missing was trimmed before it could be heard here.
+        let heard = u64::try_from(answer.entries.len()).unwrap_or(u64::MAX);
+        let has_gap = answer.sequence > position.urgent_sequence.saturating_add(heard);
         let mut overrides = self.overrides.lock().await;
         *overrides += u64::from(overriding);
         let applied = self.apply_urgent(answer).await;
+        if has_gap && applied.is_ok() {
+            self.owed.add(&Affected::everything());
+        }
         let reached = self.replica.position();
         drop(overrides);
         match applied {

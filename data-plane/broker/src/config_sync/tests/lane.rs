@@ -56,6 +56,17 @@ async fn an_entry_said_again_is_told_once() {
 }
 
 #[tokio::test]
+async fn entries_trimmed_before_they_were_heard_make_every_connection_looked_at() {
+    let scene = Scene::exported().await;
+    scene.script.say("urgent", urgent(6, Urgent::Unknown));
+    wait_for("the next entry", || urgent_told(&scene) == [6]).await;
+    let looked = scene.heard().len();
+    scene.script.say("urgent", urgent(9, Urgent::Unknown));
+    wait_for("another look", || scene.heard().len() > looked).await;
+    assert_eq!(scene.heard()[looked..], [Affected::everything()], "the gap's, and none for the entry before");
+}
+
+#[tokio::test]
 async fn an_older_answer_of_the_feed_does_not_undo_an_urgent_entry() {
     let scene = Scene::exported().await;
     wait_for("the question", || scene.script.asked("changes").len() == 1).await;
