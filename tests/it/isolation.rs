@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use contract::message::MessageId;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Answer, Api, AtLeastOnce, AtMostOnce, Cluster, Instance, Tenant};
@@ -94,6 +95,7 @@ async fn things_of(tenant: &Tenant, instance: &Instance) -> BTreeMap<&'static st
     instance.topic(json!({"name": "vehicle"})).await;
     let credential = instance.credential("car-001", json!({})).await.text("id");
     let token = instance.token("car-001").await.id;
+    let (channel, rule, alarm) = alarm_of(instance).await;
     BTreeMap::from([
         ("tenant_id", tenant.id.clone()),
         ("instance_id", instance.id.clone()),
@@ -101,7 +103,28 @@ async fn things_of(tenant: &Tenant, instance: &Instance) -> BTreeMap<&'static st
         ("credential_id", credential),
         ("token_id", token),
         ("kid", "k1".to_owned()),
+        ("channel_id", channel),
+        ("alarm_rule_id", rule),
+        ("alarm_id", alarm),
+        ("message_id", MessageId { shard: 0, record: 1, index: 0 }.to_string()),
     ])
+}
+
+/// A channel, a rule, and the alarm that it raises since nobody is connected.
+async fn alarm_of(instance: &Instance) -> (String, String, String) {
+    let channel = json!({"name": "ops", "kind": "webhook", "url": "https://8.8.8.8/", "enabled": false});
+    let channel = instance.api.post(&instance.path("/channels"), channel).await;
+    let condition = json!({"kind": "threshold", "metric": "connections", "compare": "below",
+        "window_secs": 60, "value": 0, "clear_value": 1});
+    let rule = json!({"name": "silent", "severity": "info", "condition": condition});
+    let rule = instance.api.post(&instance.path("/alarm-rules"), rule).await;
+    let mut alarms = Vec::new();
+    tests::wait_for("an alarm", async || {
+        alarms = tests::tenant::ids(instance.api.get(&instance.path("/alarms")).await.ok());
+        !alarms.is_empty()
+    })
+    .await;
+    (channel.text("id"), rule.text("id"), alarms.remove(0))
 }
 
 /// The path with these ids in it.
@@ -153,7 +176,14 @@ async fn no_operation_shows_or_changes_anything_of_another_tenant() {
     // The same ids mixed: another tenant's thing below one's own instance.
     let boats = blue.open_instance("boats").await;
     of_red.insert("instance_id", boats.id.clone());
-    for path in ["credentials/{credential_id}", "tokens/{token_id}"] {
+    for path in [
+        "credentials/{credential_id}",
+        "tokens/{token_id}",
+        "channels/{channel_id}",
+        "channels/{channel_id}/deliveries",
+        "alarm-rules/{alarm_rule_id}",
+        "alarms/{alarm_id}",
+    ] {
         let path = filled(&format!("/v1/instances/{{instance_id}}/{path}"), &of_red);
         blue.api.get(&path).await.problem(404, "not_found");
     }

@@ -1,12 +1,20 @@
 //! The scenarios. Each file is one promise; each test reads as the sentence it proves.
 
+mod alarms;
 mod config_sync;
 mod connect;
+mod console;
 mod controller_down;
+mod first_light;
 mod first_message;
 mod isolation;
 mod limits;
+mod messages;
+mod metrics;
 mod provisioning;
+mod qos2;
 mod standalone;
 mod tidy;
+mod tls;
 mod tokens;
+mod websocket;

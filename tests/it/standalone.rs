@@ -1,91 +1,14 @@
 //! `iotmq standalone`, the built binary: it starts, starts again, stops, and fails with one clear sentence.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
-use tempfile::TempDir;
 use tests::cluster::PASSWORD;
-use tests::process::{Program, Signal, iotmq};
+use tests::place::{Place, Welcome};
+use tests::process::{Program, Signal};
 use tests::{Api, AtLeastOnce, ClientBuilder, wait_for};
-
-/// A data directory and two addresses of its own.
-struct Place {
-    directory: TempDir,
-    api: SocketAddr,
-    mqtt: SocketAddr,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().expect("a directory"),
-            api: free_address(),
-            mqtt: free_address(),
-        }
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    /// Starts it with these further arguments.
-    fn start(&self, arguments: &[&str]) -> Program {
-        Program::start(self.command(self.api, self.mqtt).args(arguments))
-    }
-
-    /// The command, with its data here and these addresses.
-    fn command(&self, api: SocketAddr, mqtt: SocketAddr) -> Command {
-        let mut command = iotmq();
-        command.arg("standalone").arg("--data-dir").arg(self.data_dir());
-        command.args(["--api-address", &api.to_string(), "--mqtt-address", &mqtt.to_string()]);
-        command
-    }
-}
-
-/// An address that nobody listens on. Its port is below those that the kernel gives to whoever asks for any, so that
-/// no other test has it by the time it is used.
-fn free_address() -> SocketAddr {
-    const FIRST: u32 = 10_000;
-    const COUNT: u32 = 20_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let begin = std::process::id().wrapping_mul(64);
-    loop {
-        let port = FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("below 30 000")));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
-
-/// What a started process prints: the lines to copy, and the password of a first start.
-struct Welcome {
-    password: String,
-    subscribe: BTreeMap<String, String>,
-    publish: BTreeMap<String, String>,
-}
-
-impl Welcome {
-    async fn read(program: &mut Program) -> Self {
-        let password = program.line_beginning("password ").await;
-        let subscribe = program.line_beginning("mosquitto_sub ").await;
-        let publish = program.line_beginning("mosquitto_pub ").await;
-        let password = password.split_whitespace().nth(1).expect("a password").to_owned();
-        Self { password, subscribe: flags(&subscribe), publish: flags(&publish) }
-    }
-}
-
-/// The flags of a printed command and their values.
-fn flags(line: &str) -> BTreeMap<String, String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let pairs = words.windows(2).filter(|pair| pair[0].starts_with('-'));
-    pairs.map(|pair| (pair[0].to_owned(), pair[1].trim_matches('\'').to_owned())).collect()
-}
 
 /// The printed lines work: a message goes from one to the other.
 async fn exchange(place: &Place, welcome: &Welcome) {
@@ -194,16 +117,6 @@ async fn a_port_in_use_is_named() {
         drop(holder);
         one_clear_error(well, &said, &[&address, flag]);
         nothing_is_left(&place).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_others_reach_is_refused_with_a_reason() {
-    let place = Place::new();
-    let anywhere = |address: SocketAddr| SocketAddr::from(([0, 0, 0, 0], address.port()));
-    for (api, mqtt) in [(anywhere(place.api), place.mqtt), (place.api, anywhere(place.mqtt))] {
-        let program = Program::start(&mut place.command(api, mqtt));
-        fails_clearly(&place, program, &["0.0.0.0", "loopback", "TLS"]).await;
     }
 }
 

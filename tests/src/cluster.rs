@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use broker::Broker;
-use broker::config::Listener;
+use broker::config::{Listener, ListenerKind};
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use contract::refusal::Refusal;
 use controller::Controller;
@@ -165,6 +165,12 @@ impl Cluster {
         self.brokers.iter().map(|node| node.mqtt_address).collect()
     }
 
+    /// Where a running broker listens for MQTT over WebSocket.
+    #[must_use]
+    pub fn websocket_address(&self, at: usize) -> SocketAddr {
+        self.broker(at).mqtt_addresses()[1]
+    }
+
     /// A running broker.
     #[must_use]
     pub fn broker(&self, at: usize) -> &Broker {
@@ -263,7 +269,18 @@ impl Cluster {
             workers: self.builder.workers,
             // As narrow as can be: with several workers, every instance crosses them.
             connections_per_worker_max: 1,
-            listeners: vec![Listener { address, default_instance: None }],
+            // Nobody waits for the usual ten seconds.
+            metrics: broker::config::Metrics { slot_secs: 1 },
+            listeners: vec![
+                Listener { address, kind: None, default_instance: None },
+                Listener {
+                    address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                    kind: Some(ListenerKind::Websocket),
+                    default_instance: None,
+                },
+            ],
+            // Where the controller asks for stored messages.
+            node_api: broker::config::NodeApi { address: Some(SocketAddr::from(([127, 0, 0, 1], 0))) },
             controller: broker::config::Controller {
                 url: Some(format!("http://{}", self.feed.address)),
                 join_token: join_token.map(str::to_owned),
@@ -286,6 +303,9 @@ fn controller_config(database: &Database) -> controller::Config {
         toml::from_str(controller::DEFAULTS).expect("the defaults are valid");
     config.api.address = SocketAddr::from(([127, 0, 0, 1], 0));
     config.database.url = database.url();
+    // Nobody waits for the usual ten seconds, and receivers of webhooks are on loopback.
+    config.alarms.period_millis = 200.try_into().expect("not 0");
+    config.webhooks.allowed_networks = vec!["127.0.0.0/8".parse().expect("a network")];
     config.database.connections_max = 8.try_into().expect("not 0");
     config
 }

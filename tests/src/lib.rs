@@ -2,14 +2,17 @@
 //!
 //! It is for tests: what goes wrong panics, with a sentence that says what was expected. The scenarios are in `it/`.
 
+pub mod bridge;
 pub mod cluster;
 pub mod fault;
 pub mod http_client;
 pub mod mqtt_client;
+pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod tenant;
 pub mod wait;
+pub mod webhook;
 
 pub use cluster::{Cluster, ClusterBuilder};
 pub use contract::qos::Qos;

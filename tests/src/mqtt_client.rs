@@ -253,15 +253,45 @@ impl Client {
         .await;
     }
 
-    /// Publishes; with QoS 1 waits for the PUBACK.
+    /// Publishes; with QoS 1 waits for the PUBACK, with QoS 2 for the PUBCOMP.
     pub async fn publish(&mut self, topic: &str, payload: &str, qos: Qos) {
         let packet_id = self.send_publish(topic, payload, qos, false).await;
-        if let Some(packet_id) = packet_id {
-            self.wait_for_packet("PUBACK", |packet| {
-                (*packet == ServerPacket::PubAck(packet_id)).then_some(())
-            })
-            .await;
+        match packet_id {
+            None => {}
+            Some(packet_id) if qos == Qos::ExactlyOnce => {
+                self.wait_for("PUBREC", ServerPacket::PubRec(packet_id)).await;
+                self.release(packet_id).await;
+            }
+            Some(packet_id) => self.wait_for("PUBACK", ServerPacket::PubAck(packet_id)).await,
         }
+    }
+
+    /// Publishes at QoS 2 and says everything twice, as a client may that has lost an answer.
+    pub async fn publish_repeating(&mut self, topic: &str, payload: &str) {
+        let packet_id = self.next_packet_id();
+        for dup in [false, true] {
+            let (packet_id, payload) = (Some(packet_id), payload.as_bytes());
+            let publish = Publish { dup, qos: Qos::ExactlyOnce, retain: false, topic, packet_id, payload };
+            let mut out = Vec::new();
+            client::publish(&mut out, &publish).expect("a lawful PUBLISH");
+            self.send(&out).await;
+        }
+        for _ in 0..2 {
+            self.wait_for("PUBREC", ServerPacket::PubRec(packet_id)).await;
+        }
+        self.release(packet_id).await;
+        self.release(packet_id).await;
+    }
+
+    async fn release(&mut self, packet_id: PacketId) {
+        let mut out = Vec::new();
+        client::pubrel(&mut out, packet_id);
+        self.send(&out).await;
+        self.wait_for("PUBCOMP", ServerPacket::PubComp(packet_id)).await;
+    }
+
+    async fn wait_for(&mut self, what: &str, wanted: ServerPacket<'static>) {
+        self.wait_for_packet(what, |packet| (*packet == wanted).then_some(())).await;
     }
 
     /// Sends a PUBLISH and waits for nothing.
@@ -370,7 +400,7 @@ impl Client {
             loop {
                 match self.take(&find) {
                     Some(Taken::Wanted(found)) => return found,
-                    Some(Taken::Other) => {}
+                    Some(Taken::Other | Taken::Answered) => {}
                     None => assert!(
                         self.fill().await,
                         "client `{client_id}` was disconnected while it waited for {what}"
@@ -387,18 +417,20 @@ impl Client {
             match self.take(&|packet| Some(format!("{packet:?}"))) {
                 Some(Taken::Wanted(text)) => return Some(text),
                 Some(Taken::Other) => return Some("a message".to_owned()),
+                Some(Taken::Answered) => {}
                 None if self.fill().await => {}
                 None => return None,
             }
         }
     }
 
-    /// One whole packet from what was received. A message goes to the inbox and is acknowledged.
+    /// One whole packet from what was received. A message goes to the inbox and is acknowledged, to the end.
     fn take<T>(&mut self, find: &impl Fn(&ServerPacket<'_>) -> Option<T>) -> Option<Taken<T>> {
         let frame = frame(&self.received, PACKET_BYTES_MAX).expect("the broker sends lawful frames")?;
         let total = frame.total;
         let packet = client::decode(frame).expect("the broker sends lawful packets");
-        let (taken, acknowledge) = if let ServerPacket::Publish(publish) = packet {
+        let mut answer = Vec::new();
+        let taken = if let ServerPacket::Publish(publish) = packet {
             self.inbox.push_back(Message {
                 topic: publish.topic.to_owned(),
                 payload: String::from_utf8_lossy(publish.payload).into_owned(),
@@ -406,16 +438,22 @@ impl Client {
                 retain: publish.retain,
                 dup: publish.dup,
             });
-            (Taken::Other, publish.packet_id)
+            match publish.packet_id {
+                Some(packet_id) if publish.qos == Qos::ExactlyOnce => client::pubrec(&mut answer, packet_id),
+                Some(packet_id) => client::puback(&mut answer, packet_id),
+                None => {}
+            }
+            Taken::Other
+        } else if let ServerPacket::PubRel(packet_id) = packet {
+            client::pubcomp(&mut answer, packet_id);
+            Taken::Answered
         } else {
-            (find(&packet).map_or(Taken::Other, Taken::Wanted), None)
+            find(&packet).map_or(Taken::Other, Taken::Wanted)
         };
         self.received.drain(..total);
-        if let Some(packet_id) = acknowledge {
-            let mut out = Vec::new();
-            client::puback(&mut out, packet_id);
+        if !answer.is_empty() {
             // Four bytes always fit; a connection that is gone will be noticed by whoever reads next.
-            drop(self.stream.try_write(&out));
+            drop(self.stream.try_write(&answer));
         }
         Some(taken)
     }
@@ -446,4 +484,6 @@ impl Client {
 enum Taken<T> {
     Wanted(T),
     Other,
+    /// A step of an exchange, taken care of.
+    Answered,
 }

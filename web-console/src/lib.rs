@@ -1,7 +1,11 @@
 //! The web console: the files of its build, embedded, and how they are served.
 //!
+//! The user documentation is embedded as well: its pages are there in every build.
+//!
 //! A binary that was built without the console serves a page that says so and leads to the API reference. This crate
 //! holds no logic of the product: the console is a client of the REST API like any other.
+
+mod docs;
 
 use axum::Router;
 use axum::body::Body;
@@ -37,7 +41,7 @@ pub fn is_built() -> bool {
 
 /// Serves the console at every path that it is given.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().fallback(serve)
+    docs::router().fallback(serve)
 }
 
 async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {

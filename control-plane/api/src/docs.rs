@@ -39,7 +39,6 @@ static REFERENCE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 /// The pages.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
-        .route("/docs", get(|| async { Redirect::to("/docs/api/") }))
         .route("/docs/api", get(|| async { Redirect::to("/docs/api/") }))
         .route("/docs/api/", get(|| async { reference("index.html") }))
         .route("/docs/api/{*file}", get(|Path(file): Path<String>| async move { reference(&file) }))
@@ -118,6 +117,9 @@ fn errors_page() -> String {
          <table><tr><th>code</th><th>status</th><th>meaning</th><th>retry</th></tr>\n{rows}</table></body></html>\n"
     )
 }
+
+#[cfg(test)]
+mod problem_codes;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,10 @@
 //! What each error of the services is as an answer: the one place where a fact becomes a status.
 
 use service::access::AccessError;
+use service::alarm_rules::WriteAlarmRuleError;
+use service::channels::{
+    AddressForbidden, DeleteChannelError, InUse, TestChannelError, WriteChannelError,
+};
 use service::credentials::{CreateCredentialError, UpdateCredentialError};
 use service::error::{
     DeleteError, GetError, Invalid, LimitReached, ListError, NameTaken, RevisionMismatch, StoreError,
@@ -8,6 +12,8 @@ use service::error::{
 };
 use service::feed::ExportError;
 use service::instances::{ChangePlanError, CreateInstanceError, DeleteInstanceError, UpdateInstanceError};
+use service::messages::{PublishError, QueryMessagesError};
+use service::metrics::QueryMetricsError;
 use service::nodes::{CreateJoinTokenError, EnrolError};
 use service::plans::CreatePlanError;
 use service::session::{ChangePasswordError, SignInError};
@@ -134,6 +140,33 @@ answers! {
     CreateJoinTokenError { Access, Store };
     IssueBatchError { Access, Invalid, State, Store };
     RevokeTokensError { Access, Invalid, Store };
+    WriteAlarmRuleError { Access, Invalid, Limit, NameTaken, Revision, State, Store };
+    WriteChannelError { Access, Invalid, AddressForbidden, Limit, NameTaken, Revision, State, Store };
+    DeleteChannelError { Access, Revision, InUse, State, Store };
+    TestChannelError { Access, Limit, State, Store };
+}
+
+impl From<AddressForbidden> for Problem {
+    fn from(error: AddressForbidden) -> Self {
+        let detail = error.to_string();
+        Self::new(ProblemCode::AddressForbidden, detail.clone()).with_error("/url", "forbidden", detail)
+    }
+}
+
+impl From<InUse> for Problem {
+    fn from(error: InUse) -> Self {
+        Self::new(ProblemCode::InUse, error.to_string())
+    }
+}
+
+impl From<QueryMetricsError> for Problem {
+    fn from(error: QueryMetricsError) -> Self {
+        match error {
+            QueryMetricsError::Access(error) => error.into(),
+            QueryMetricsError::Parameter { name, detail } => Self::parameter(name, detail),
+            QueryMetricsError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<DeleteInstanceError> for Problem {
@@ -275,6 +308,42 @@ impl From<EnrolError> for Problem {
     }
 }
 
+impl From<QueryMessagesError> for Problem {
+    fn from(error: QueryMessagesError) -> Self {
+        let detail = error.to_string();
+        match error {
+            QueryMessagesError::Access(error) => error.into(),
+            QueryMessagesError::State(error) => error.into(),
+            QueryMessagesError::Store(error) => error.into(),
+            QueryMessagesError::TopicFilter { .. } => Self::new(ProblemCode::InvalidTopicFilter, detail),
+            QueryMessagesError::Window | QueryMessagesError::Limit(_) => {
+                Self::new(ProblemCode::InvalidParameter, detail)
+            }
+            QueryMessagesError::Cursor => Self::new(ProblemCode::InvalidCursor, detail),
+            QueryMessagesError::HistoryDisabled { .. } => Self::new(ProblemCode::HistoryDisabled, detail),
+            QueryMessagesError::NodeUnavailable => Self::new(ProblemCode::NodeUnavailable, detail),
+            QueryMessagesError::TimedOut => Self::new(ProblemCode::QueryTimeout, detail),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PublishError::Access(error) => error.into(),
+            PublishError::Invalid(error) => error.into(),
+            PublishError::State(error) => error.into(),
+            PublishError::Store(error) => error.into(),
+            PublishError::Busy => Self::new(ProblemCode::RateLimited, detail).with_retry_after_secs(BUSY_SECS),
+            PublishError::StorageUnavailable | PublishError::NodeUnavailable => {
+                Self::new(ProblemCode::NodeUnavailable, detail)
+            }
+            PublishError::TimedOut => Self::new(ProblemCode::QueryTimeout, detail),
+        }
+    }
+}
+
 impl From<ExportError> for Problem {
     fn from(error: ExportError) -> Self {
         let detail = error.to_string();
@@ -287,6 +356,8 @@ impl From<ExportError> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use service::webhooks::target::TargetError;
+
     use super::*;
 
     #[track_caller]
@@ -318,6 +389,11 @@ mod tests {
         check(ListError::InvalidCursor, 400, "invalid_cursor");
         check(ListError::InvalidLimit(0), 400, "invalid_parameter");
         check(ListError::InvalidSort, 400, "invalid_parameter");
+        let in_use = InUse { channel: "ops".into(), rule: "many".into() };
+        check(DeleteChannelError::InUse(in_use), 409, "in_use");
+        let unknown = AddressForbidden(TargetError::Plain("example.com".into()));
+        let json = check(WriteChannelError::AddressForbidden(unknown), 422, "address_forbidden");
+        assert_eq!(json["errors"][0]["pointer"], "/url");
         check(SignInError::CredentialsWrong, 401, "credentials_wrong");
         check(SignInError::LockedOut { retry_after_secs: 60 }, 429, "locked_out");
         check(ExportError::InvalidCursor, 400, "invalid_cursor");

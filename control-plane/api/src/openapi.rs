@@ -27,9 +27,13 @@ use crate::state::AppState;
         (name = "plans", description = "Named, versioned sets of limits"),
         (name = "instances", description = "Isolated MQTT namespaces"),
         (name = "topics", description = "Provisioned topics and their rules"),
+        (name = "messages", description = "Messages that topics keep, and publishing without a device"),
         (name = "credentials", description = "How devices prove themselves for long"),
         (name = "tokens", description = "Temporary rights of devices to connect and act"),
         (name = "signing-keys", description = "The keys that sign temporary tokens"),
+        (name = "metrics", description = "What is counted of an instance"),
+        (name = "alarms", description = "Rules that watch metrics, and the alarms that they raise"),
+        (name = "channels", description = "Where alarms are told"),
         (name = "nodes", description = "Broker processes, for operators"),
     )
 )]
@@ -163,7 +167,11 @@ const PATH_PARAMETERS: &[(&str, &str)] = &[
     ("instance_id", "The instance"),
     ("credential_id", "The credential"),
     ("token_id", "The temporary token"),
+    ("alarm_rule_id", "The alarm rule"),
+    ("alarm_id", "The alarm"),
+    ("channel_id", "The channel"),
     ("node_id", "The node"),
+    ("message_id", "The message"),
     ("topic", "The topic's name; `/` as `%2F`"),
     ("plan", "The plan's name"),
     ("kid", "The signing key's name"),
@@ -185,6 +193,16 @@ const WITHOUT_GENERATION: &[&str] = &[
     "issue_token",
     "issue_token_batch",
     "introspect_token",
+    "create_alarm_rule",
+    "update_alarm_rule",
+    "delete_alarm_rule",
+    "acknowledge_alarm",
+    "create_channel",
+    "update_channel",
+    "delete_channel",
+    "test_channel",
+    "rotate_channel_secret",
+    "publish_message",
 ];
 
 fn control_plane_operation(path: &str, method: &str, operation: &mut Operation) {

@@ -1,10 +1,15 @@
 //! For people and their programs: everything below `/v1`. One file a resource, its bodies beside its handlers.
 
+mod alarm_rules;
+mod alarms;
 mod audit;
+mod channels;
 mod credentials;
 mod instance_lifecycle;
 mod instances;
 mod me;
+mod messages;
+mod metrics;
 mod nodes;
 mod parameters;
 mod plans;
@@ -39,6 +44,7 @@ pub(crate) fn add_to(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState>
         .routes(routes!(plans::create_plan_version))
         .routes(routes!(plans::retire_plan))
         .merge(of_instances())
+        .merge(of_alarms())
         .routes(routes!(nodes::list_nodes))
         .routes(routes!(nodes::create_join_token))
         .routes(routes!(nodes::get_node))
@@ -55,8 +61,13 @@ fn of_instances() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::get_endpoints))
         .routes(routes!(instances::get_limits))
         .routes(routes!(instances::get_rollout))
+        .routes(routes!(metrics::get_metrics))
         .routes(routes!(topics::create_topic, topics::list_topics))
         .routes(routes!(topics::get_topic, topics::update_topic, topics::delete_topic))
+        .routes(routes!(messages::list_messages))
+        .routes(routes!(messages::publish_message))
+        .routes(routes!(messages::get_message))
+        .routes(routes!(messages::get_message_payload))
         .routes(routes!(credentials::create_credential, credentials::list_credentials))
         .routes(routes!(
             credentials::get_credential,
@@ -76,4 +87,22 @@ fn of_instances() -> OpenApiRouter<AppState> {
         .routes(routes!(signing_keys::rotate_signing_key))
         .routes(routes!(signing_keys::get_jwks))
         .routes(routes!(signing_keys::revoke_signing_key))
+}
+
+fn of_alarms() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(alarm_rules::create_alarm_rule, alarm_rules::list_alarm_rules))
+        .routes(routes!(
+            alarm_rules::get_alarm_rule,
+            alarm_rules::update_alarm_rule,
+            alarm_rules::delete_alarm_rule
+        ))
+        .routes(routes!(alarms::list_alarms))
+        .routes(routes!(alarms::get_alarm))
+        .routes(routes!(alarms::acknowledge_alarm))
+        .routes(routes!(channels::create_channel, channels::list_channels))
+        .routes(routes!(channels::get_channel, channels::update_channel, channels::delete_channel))
+        .routes(routes!(channels::test_channel))
+        .routes(routes!(channels::rotate_channel_secret))
+        .routes(routes!(channels::list_deliveries))
 }

@@ -72,6 +72,7 @@ pub enum DocumentKind {
 }
 
 /// One document, whole.
+#[expect(clippy::large_enum_variant, reason = "documents are read and applied one after the other, never kept as such")]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -179,6 +180,22 @@ pub struct TopicDocument {
     /// The largest payload, where it is smaller than the packet limit allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_bytes_max: Option<u64>,
+    /// How its messages are stored; not at all, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<TopicHistory>,
+}
+
+/// How long, and how much of, the messages of a topic are kept for queries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct TopicHistory {
+    /// The age at which a message is no longer shown.
+    pub retention_secs: u64,
+    /// The bytes of messages beyond which the oldest are no longer shown; any number, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_bytes: Option<u64>,
+    /// Since when messages are stored.
+    pub since: UnixMillis,
 }
 
 /// How a node recognises a generated secret without knowing it: HMAC-SHA-256 of the secret under the salt.

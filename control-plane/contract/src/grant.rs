@@ -74,6 +74,9 @@ impl PublishRights {
     /// Nothing is allowed.
     pub const NONE: Self = Self(0);
 
+    /// Everything is allowed.
+    pub const ALL: Self = Self(0b11_1111);
+
     /// Whether a publication with this QoS and retain flag is allowed.
     #[inline]
     #[must_use]

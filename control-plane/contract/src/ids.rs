@@ -48,6 +48,14 @@ typed_id! {
     TimelineId;
     /// A one-time right of a node to enrol.
     JoinTokenId;
+    /// A rule that raises alarms.
+    AlarmRuleId;
+    /// One alarm: from its raising to its end.
+    AlarmId;
+    /// Where alarms are told.
+    ChannelId;
+    /// One event on its way to one channel.
+    DeliveryId;
 }
 
 impl TokenId {

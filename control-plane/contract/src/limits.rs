@@ -157,6 +157,12 @@ limits! {
     token_ttl_secs_max: "seconds" = 2_592_000 in 60..=31_536_000;
     /// Revocations in force; beyond it the oldest are merged into wider ones.
     revocations_max: "revocations" = 100_000 in 100..=1_000_000;
+    /// Alarm rules in the instance.
+    alarm_rules_max: "rules" = 50 in 1..=10_000;
+    /// Channels in the instance.
+    channels_max: "channels" = 10 in 1..=1_000;
+    /// Deliveries to the instance's channels that have not arrived yet; what comes beyond it fails at once.
+    deliveries_pending_max: "deliveries" = 1_000 in 10..=1_000_000;
 }
 
 #[cfg(test)]

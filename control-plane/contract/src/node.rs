@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base64::Base64;
 use crate::feed::Generation;
 use crate::ids::{InstanceId, NodeId, TimelineId};
+use crate::metrics::MetricsReport;
 
 /// The bytes of a node's secret.
 pub const NODE_SECRET_BYTES: usize = 32;
@@ -33,6 +34,9 @@ pub struct EnrolRequest {
     pub name: String,
     /// The node's release.
     pub version: String,
+    /// Where the node's own listener is, as `http://host:port`; none while it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// The answer to [`EnrolRequest`].
@@ -63,4 +67,10 @@ pub struct NodeReport {
     pub closed: BTreeMap<u64, u64>,
     /// Clients connected now, by instance.
     pub connections: BTreeMap<InstanceId, u64>,
+    /// Where the node's own listener is, as `http://host:port`; none while it is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Slots of metrics that have not been acknowledged, the oldest first. The answer to the report acknowledges them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricsReport>,
 }

@@ -45,6 +45,8 @@ refusals! {
     ConnectTimeout = "connect_timeout";
     /// The node, or this address, has too many connections that are not yet clients.
     TooManyHandshakes = "too_many_handshakes";
+    /// TLS was not agreed on: the client is of another mind about versions, or does not trust the certificate.
+    TlsHandshakeFailed = "tls_handshake_failed";
     /// The client identifier is empty with a kept session, too long, or one that no path can name.
     ClientIdInvalid = "client_id_invalid";
     /// Neither the server name, the user name nor the listener says which instance is meant.
@@ -71,7 +73,7 @@ refusals! {
     ClientIdInUse = "client_id_in_use";
     /// `clean session` 0 is not served.
     SessionNotSupported = "session_not_supported";
-    /// The will is retained or of a QoS that is not served.
+    /// The will is retained.
     WillNotSupported = "will_not_supported";
     /// The will's topic is not granted.
     WillNotAuthorized = "will_not_authorized";
@@ -81,10 +83,11 @@ refusals! {
     NotAuthorized = "not_authorized";
     /// The instance has no such topic.
     TopicNotProvisioned = "topic_not_provisioned";
-    /// QoS 2 is not served for publications.
-    QosNotSupported = "qos_not_supported";
     /// Retained messages are not served.
     RetainNotSupported = "retain_not_supported";
+
+    /// The message store takes nothing for now, so that a message which is to be stored cannot be acknowledged.
+    StorageUnavailable = "storage_unavailable";
 
     // --- limits, by their names ---
     /// `connections_max`

@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::{ApiOptions, RateOptions};
 use serde::Deserialize;
 use service::platform::PlatformOptions;
+use service::webhooks::{Network, WebhookOptions};
 use store::PoolOptions;
 
 use crate::app::StartError;
@@ -26,6 +27,10 @@ pub struct Config {
     pub database: Database,
     /// Where devices find the platform.
     pub platform: Platform,
+    /// The evaluation of alarm rules.
+    pub alarms: Alarms,
+    /// The calls that tenants ask for.
+    pub webhooks: Webhooks,
     /// The end.
     pub stop: Stop,
 }
@@ -36,12 +41,23 @@ pub struct Config {
 pub struct Api {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Whether it is encrypted; unless it is said, it is where others can reach it.
+    #[serde(default)]
+    pub tls: Option<bool>,
     /// Connections at one time; who comes then waits.
     pub connections_max: NonZeroUsize,
     /// Requests of one caller a second.
     pub requests_per_sec: NonZeroU32,
     /// Requests of one caller at once.
     pub burst: NonZeroU32,
+}
+
+impl Api {
+    /// Whether it is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.unwrap_or(!self.address.ip().is_loopback())
+    }
 }
 
 /// Health and metrics of the process.
@@ -85,6 +101,25 @@ pub struct Platform {
     pub mqtt_host: String,
     /// Its port.
     pub mqtt_port: u16,
+    /// Whether TLS is spoken there.
+    #[serde(default)]
+    pub mqtt_tls: bool,
+}
+
+/// The evaluation of alarm rules.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarms {
+    /// How often every rule is evaluated, in milliseconds.
+    pub period_millis: NonZeroU32,
+}
+
+/// The calls that tenants ask for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Networks that may be called although they are not public, plain HTTP included.
+    pub allowed_networks: Vec<Network>,
 }
 
 /// The end.
@@ -98,11 +133,8 @@ pub struct Stop {
 impl Config {
     /// Whether a controller can be started with it, as far as that can be known before.
     pub fn check(&self) -> Result<(), StartError> {
-        match [Some(self.api.address), self.ops.address]
-            .into_iter()
-            .flatten()
-            .find(|it| !it.ip().is_loopback())
-        {
+        let plain_api = (!self.api.is_tls()).then_some(self.api.address);
+        match [plain_api, self.ops.address].into_iter().flatten().find(|it| !it.ip().is_loopback()) {
             Some(address) => Err(StartError::NotLoopback { address }),
             None => Ok(()),
         }
@@ -111,8 +143,8 @@ impl Config {
     pub(crate) fn api_options(&self) -> ApiOptions {
         ApiOptions {
             rate: RateOptions { requests_per_sec: self.api.requests_per_sec, burst: self.api.burst },
-            // Plain HTTP is served on loopback only, where a cookie for TLS alone would never come back.
-            secure_cookies: false,
+            // In the clear a cookie for TLS alone would never come back.
+            secure_cookies: self.api.is_tls(),
         }
     }
 
@@ -123,9 +155,13 @@ impl Config {
         }
     }
 
+    pub(crate) fn webhook_options(&self) -> WebhookOptions {
+        WebhookOptions { allowed_networks: self.webhooks.allowed_networks.clone() }
+    }
+
     pub(crate) fn platform_options(&self) -> PlatformOptions {
-        let Platform { domain, mqtt_host, mqtt_port } = self.platform.clone();
-        PlatformOptions { domain, mqtt_host, mqtt_port }
+        let Platform { domain, mqtt_host, mqtt_port, mqtt_tls } = self.platform.clone();
+        PlatformOptions { domain, mqtt_host, mqtt_port, mqtt_tls }
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod app;
 mod config;
+mod node_client;
+mod node_proof;
 mod reconcilers;
 mod serve;
 
-pub use app::{Controller, StartError, start};
+pub use app::{Controller, Extras, StartError, start, start_with};
 pub use config::{Config, DEFAULTS};

@@ -5,10 +5,13 @@
 use std::time::Duration;
 
 use api::AppState;
+use chrono::TimeDelta;
 use service::{Services, reconcile};
 use store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::Alarms;
 
 /// How often each reconciler has its turn.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -30,6 +33,8 @@ reconcilers! {
     retire_signing_keys,
     delete_after_grace,
     trim_feed,
+    drop_old_metrics,
+    expire_alarms,
 }
 
 /// Runs them until stopped.
@@ -45,6 +50,40 @@ pub(crate) fn spawn(tasks: &mut JoinSet<()>, services: &Services, state: AppStat
             }
         }
     });
+}
+
+/// Gives the database what nodes have told of instances, each [`PERIOD`]: beside the others, since what is not written is
+/// lost with the process.
+pub(crate) fn spawn_flush(tasks: &mut JoinSet<()>, services: &Services, stop: &CancellationToken) {
+    let (services, stop) = (services.clone(), stop.clone());
+    tasks.spawn(async move {
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            flush(&services).await;
+        }
+    });
+}
+
+/// The same once.
+pub(crate) async fn flush(services: &Services) {
+    told("flush_metrics", reconcile::flush_metrics(services).await);
+}
+
+/// Evaluates alarm rules, and sends what is to be told over channels.
+pub(crate) fn spawn_alarms(
+    tasks: &mut JoinSet<()>,
+    services: &Services,
+    alarms: Alarms,
+    stop: &CancellationToken,
+) {
+    let period = Duration::from_millis(alarms.period_millis.get().into());
+    let every = TimeDelta::from_std(period).expect("32 bits of milliseconds are some days");
+    let (evaluated, stopped) = (services.clone(), stop.clone());
+    tasks.spawn(async move {
+        while stopped.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
+            told("evaluate_alarms", service::alarms::evaluate_alarms(&evaluated, every).await);
+        }
+    });
+    tasks.spawn(service::webhooks::send_deliveries(services.clone(), stop.clone()));
 }
 
 fn told(reconciler: &'static str, outcome: Result<u64, StoreError>) {

@@ -1,4 +1,5 @@
-//! One HTTP listener: bounded in connections, in the time for a request's head, and in the time to end.
+//! One HTTP listener, in the clear or over TLS: bounded in connections, in the time for TLS and for a request's head, and
+//! in the time to end. A connection may be upgraded; it is then no longer this listener's.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,19 +9,31 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response};
+use axum::http::header::{HOST, STRICT_TRANSPORT_SECURITY};
+use axum::http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// How long the head of a request may take to come; an idle connection is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long TLS may take to be agreed on.
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// What TLS begins with: a record of its handshake.
+const TLS_HANDSHAKE: u8 = 22;
+/// What is answered to HTTP where HTTPS is spoken.
+const SPEAK_TLS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    This port speaks HTTPS: use https:// in place of http://.\n";
+/// How long a browser that has come over TLS insists on it (RFC 6797).
+const TRANSPORT_SECURITY: &str = "max-age=31536000";
 /// The most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait after a connection could not be accepted: descriptors come back in their own time.
@@ -31,6 +44,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     connections_max: usize,
+    tls: Option<TlsAcceptor>,
     stop: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(connections_max));
@@ -43,9 +57,9 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let (router, stop) = (router.clone(), stop.clone());
+                let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(stream, peer, router, stop).await;
+                    open(stream, peer, router, tls, stop).await;
                     drop(slot);
                 });
             }
@@ -69,14 +83,52 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+/// Agrees on TLS, if that is spoken here, and answers.
+async fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "a connection will be slow");
     }
-    let service = service_fn(|request: Request<Incoming>| answer(router.clone(), peer, request));
+    let Some(tls) = tls else { return converse(stream, peer, false, router, stop).await };
+    let agreed = tokio::time::timeout(TLS_TIMEOUT, agree(tls, stream));
+    match stop.run_until_cancelled(agreed).await {
+        Some(Ok(Ok(stream))) => converse(stream, peer, true, router, stop).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, %peer, "no TLS"),
+        Some(Err(_)) => tracing::debug!(%peer, "TLS took too long"),
+        None => {}
+    }
+}
+
+async fn agree(
+    tls: TlsAcceptor,
+    mut stream: TcpStream,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first[0] != TLS_HANDSHAKE {
+        stream.write_all(SPEAK_TLS.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Unread, the request would make a reset of the answer.
+        // What it said does not matter: it is told what to do instead.
+        let _said = stream.read(&mut [0; 4096]).await?;
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the peer does not speak TLS"));
+    }
+    tls.accept(stream).await
+}
+
+async fn converse<S>(stream: S, peer: SocketAddr, is_tls: bool, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request: Request<Incoming>| answer(router.clone(), peer, is_tls, request));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = stop.cancelled() => {
@@ -92,17 +144,24 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, stop: Can
 async fn answer(
     router: Router,
     peer: SocketAddr,
+    is_tls: bool,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    router.oneshot(request).await
+    // A name that means every machine is not to be remembered: another program there may speak no TLS.
+    let is_local = request.headers().get(HOST).is_some_and(|host| host.as_bytes().starts_with(b"localhost"));
+    let mut response = router.oneshot(request).await?;
+    if is_tls && !is_local {
+        let insist = HeaderValue::from_static(TRANSPORT_SECURITY);
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, insist);
+    }
+    Ok(response)
 }
 
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -121,7 +180,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let router = Router::new().route("/", get(who));
-        let task = tokio::spawn(serve(listener, router, connections_max, stop.clone()));
+        let task = tokio::spawn(serve(listener, router, connections_max, None, stop.clone()));
         Server { address, stop, task }
     }
 

@@ -51,8 +51,18 @@ actions! {
     WriteCredentials = "credentials:write": Write;
     /// Issue temporary tokens.
     IssueTokens = "tokens:issue": Write;
+    /// Find stored messages, without their payloads.
+    ReadMessages = "messages:read": Read;
+    /// See the payloads of stored messages.
+    ReadPayloads = "messages:read_payload": Read;
+    /// Publish messages without a device.
+    PublishMessages = "messages:publish": Write;
     /// Take temporary tokens back.
     RevokeTokens = "tokens:revoke": Write;
+    /// Make, change and delete alarm rules, and acknowledge alarms.
+    WriteAlarms = "alarms:write": Write;
+    /// Make, change, test and delete channels.
+    WriteChannels = "channels:write": Write;
     /// Rotate and revoke signing keys.
     WriteKeys = "keys:write": Write;
     /// Make, change, suspend and resume instances.
@@ -83,10 +93,16 @@ pub enum Standing {
 pub const fn allows(standing: Standing, action: Action) -> bool {
     use Standing::{Member, Operator};
     match action {
-        Action::Read | Action::ReadCredentials => true,
-        Action::WriteTopics | Action::WriteCredentials | Action::IssueTokens | Action::RevokeTokens => {
-            !matches!(standing, Member(Role::Viewer))
-        }
+        Action::Read | Action::ReadCredentials | Action::ReadMessages => true,
+        Action::WriteTopics
+        | Action::WriteCredentials
+        | Action::IssueTokens
+        | Action::PublishMessages
+        | Action::RevokeTokens
+        | Action::WriteAlarms
+        | Action::WriteChannels => !matches!(standing, Member(Role::Viewer)),
+        // What devices say is their tenant's affair, not the platform's.
+        Action::ReadPayloads => !matches!(standing, Operator | Member(Role::Viewer)),
         Action::ReadAudit
         | Action::WriteKeys
         | Action::WriteInstances
@@ -261,25 +277,30 @@ mod tests {
     fn the_permission_matrix() {
         let row = |action: &Action| {
             let marks = STANDINGS.map(|standing| if allows(standing, *action) { " x" } else { " ." });
-            format!("{:<17}{}\n", action.name(), marks.concat())
+            format!("{:<21}{}\n", action.name(), marks.concat())
         };
         let table: String = Action::ALL.iter().map(row).collect();
-        //                 operator owner admin developer viewer
+        //                     operator owner admin developer viewer
         let expected = "\
-read              x x x x x
-credentials:read  x x x x x
-audit:read        x x x . .
-topics:write      x x x x .
-credentials:write x x x x .
-tokens:issue      x x x x .
-tokens:revoke     x x x x .
-keys:write        x x x . .
-instances:write   x x x . .
-instances:delete  x x x . .
-tenant:write      x x x . .
-platform:tenants  x . . . .
-platform:plans    x . . . .
-platform:nodes    x . . . .
+read                  x x x x x
+credentials:read      x x x x x
+audit:read            x x x . .
+topics:write          x x x x .
+credentials:write     x x x x .
+tokens:issue          x x x x .
+messages:read         x x x x x
+messages:read_payload . x x x .
+messages:publish      x x x x .
+tokens:revoke         x x x x .
+alarms:write          x x x x .
+channels:write        x x x x .
+keys:write            x x x . .
+instances:write       x x x . .
+instances:delete      x x x . .
+tenant:write          x x x . .
+platform:tenants      x . . . .
+platform:plans        x . . . .
+platform:nodes        x . . . .
 ";
         assert_eq!(table, expected);
     }

@@ -13,7 +13,7 @@ use crate::instances::{CreateInstanceError, NewInstance};
 use crate::members::{NewMember, new_member};
 use crate::plans::{CreatePlanError, NewPlan};
 use crate::secret::Secret;
-use crate::topics::{CreateTopicError, NewTopic};
+use crate::topics::{CreateTopicError, HistoryPatch, NewTopic};
 use crate::write::Write;
 
 /// The address of the first operator.
@@ -146,7 +146,9 @@ async fn make(write: &mut Write<'_>, operator: &NewMember) -> Result<Bootstrap, 
         labels: Labels::new(),
     };
     let instance = crate::instances::create(write, &tenant, new).await?;
-    let new = NewTopic { name: DEMO.to_owned(), ..NewTopic::default() };
+    // Kept, so that who has followed the printed lines finds the message again.
+    let history = HistoryPatch { enabled: Some(true), ..HistoryPatch::default() };
+    let new = NewTopic { name: DEMO.to_owned(), history, ..NewTopic::default() };
     let topic = crate::topics::create(write, &instance, new).await?;
     Ok(Bootstrap { member: member.id, tenant: tenant.id, instance: instance.id, topic: topic.name })
 }

@@ -5,8 +5,11 @@
 //! its last statement, its generation. There is no HTTP here: `api` turns errors into answers.
 
 pub mod access;
+pub mod alarm_rules;
+pub mod alarms;
 pub mod audit;
 pub mod bootstrap;
+pub mod channels;
 pub mod clock;
 mod core;
 pub mod credentials;
@@ -17,6 +20,9 @@ pub mod ids;
 pub mod instances;
 mod label;
 pub mod members;
+pub mod metrics;
+pub mod messages;
+pub mod node_calls;
 pub mod nodes;
 pub mod page;
 mod passwords;
@@ -35,6 +41,7 @@ pub mod topics;
 mod validate;
 pub mod verifiers;
 mod wake;
+pub mod webhooks;
 pub mod write;
 
 use std::sync::Arc;
@@ -51,6 +58,10 @@ pub struct Options {
     pub master_key: seal::MasterKey,
     /// The deployment around them.
     pub platform: platform::PlatformOptions,
+    /// How a node is called.
+    pub node_calls: Arc<dyn node_calls::NodeCalls>,
+    /// How what tenants name is called.
+    pub webhooks: webhooks::WebhookOptions,
 }
 
 /// Every service. Cheap to clone.
@@ -74,6 +85,16 @@ pub struct Services {
     pub credentials: credentials::Credentials,
     /// Temporary tokens.
     pub tokens: tokens::Tokens,
+    /// Stored messages.
+    pub messages: messages::Messages,
+    /// What is counted of instances.
+    pub metrics: metrics::Metrics,
+    /// Alarm rules.
+    pub alarm_rules: alarm_rules::AlarmRules,
+    /// Alarms.
+    pub alarms: alarms::Alarms,
+    /// Where alarms are told.
+    pub channels: channels::Channels,
     /// Nodes.
     pub nodes: nodes::Nodes,
     /// What nodes read.
@@ -91,13 +112,18 @@ impl Services {
     /// Makes them all over one store.
     #[must_use]
     pub fn new(store: Store, options: Options) -> Self {
+        let started_at = options.clock.now();
         let core = Arc::new(Core {
             store,
             clock: options.clock,
             master_key: options.master_key,
             platform: options.platform,
+            node_calls: options.node_calls,
             passwords: passwords::PasswordHasher::new(),
             wake: wake::Wake::new(),
+            ring: metrics::Ring::default(),
+            webhooks: webhooks::Calls::of_system(options.webhooks),
+            started_at,
         });
         Self {
             session: session::Sessions::new(core.clone()),
@@ -109,6 +135,11 @@ impl Services {
             topics: topics::Topics::new(core.clone()),
             credentials: credentials::Credentials::new(core.clone()),
             tokens: tokens::Tokens::new(core.clone()),
+            messages: messages::Messages::new(core.clone()),
+            metrics: metrics::Metrics::new(core.clone()),
+            alarm_rules: alarm_rules::AlarmRules::new(core.clone()),
+            alarms: alarms::Alarms::new(core.clone()),
+            channels: channels::Channels::new(core.clone()),
             nodes: nodes::Nodes::new(core.clone()),
             feed: feed::Feed::new(core.clone()),
             rollout: rollout::Rollout::new(core.clone()),

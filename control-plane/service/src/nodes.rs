@@ -1,6 +1,7 @@
 //! Nodes: how they join, how they are recognised, and what they report.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -125,6 +126,7 @@ impl Nodes {
             name: request.name,
             version: request.version,
             format_version: FORMAT_VERSION,
+            address: request.address,
             generation: None,
             urgent_sequence: 0,
             connections: BTreeMap::new(),
@@ -132,7 +134,7 @@ impl Nodes {
             created_at: write.now,
         };
         store::nodes::insert(&mut write.tx, &node, &request.secret_sha256.0, id).await?;
-        let after = Some(json!({ "name": node.name, "version": node.version }));
+        let after = Some(json!({ "name": node.name, "version": node.version, "address": node.address }));
         let resource_id = node.id.to_string();
         let audited =
             Audited { action: "enrol_node", resource: "node", id: &resource_id, before: None, after };
@@ -153,10 +155,13 @@ impl Nodes {
 
     /// Takes a node's report, which also says how far it has come.
     pub async fn report(&self, node: NodeCaller, report: NodeReport) -> Result<(), StoreError> {
+        // What it tells of instances is taken even while the database fails; told again, it changes nothing.
+        self.core.ring.take(node.node, &report.metrics, self.core.now());
         let mut connection = self.core.store.read_for_node().await?;
         let own = store::nodes::Report {
             version: bounded(&report.version),
             format_version: report.format_version,
+            address: report.address.as_deref().filter(|address| is_address(address)),
             generation: report.generation,
             urgent_timeline: report.urgent_timeline,
             urgent_sequence: report.urgent_sequence,
@@ -225,5 +230,21 @@ fn check(request: &EnrolRequest) -> Result<(), Invalid> {
     if request.secret_sha256.0.len() != 32 {
         check.fail("/secret_sha256", "invalid", "the 32 bytes of a SHA-256");
     }
+    if request.address.as_deref().is_some_and(|address| !is_address(address)) {
+        check.fail(
+            "/address",
+            "invalid",
+            "`http://` with a loopback address and a port, and nothing behind them",
+        );
+    }
     check.finish()
+}
+
+/// Whether it is where a node's own listener can be. An IP address alone: a name might lead elsewhere tomorrow. And
+/// loopback alone, as long as nodes listen there alone: who holds a node's key must not send the controller anywhere.
+fn is_address(text: &str) -> bool {
+    let address = text.strip_prefix("http://").and_then(|rest| rest.parse::<SocketAddr>().ok());
+    address.is_some_and(|address| {
+        address.ip().is_loopback() && address.port() != 0 && text == format!("http://{address}")
+    })
 }

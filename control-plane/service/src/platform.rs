@@ -9,6 +9,8 @@ pub struct PlatformOptions {
     pub mqtt_host: String,
     /// The port of the MQTT listener.
     pub mqtt_port: u16,
+    /// Whether TLS is spoken there.
+    pub mqtt_tls: bool,
 }
 
 /// Where the devices of one instance connect.
@@ -18,7 +20,7 @@ pub struct Endpoints {
     pub server_name: Option<String>,
     /// The host to connect to.
     pub host: String,
-    /// The port for MQTT over TCP.
+    /// The port for MQTT.
     pub mqtt_port: u16,
     /// The same as a URL.
     pub mqtt: String,
@@ -34,7 +36,11 @@ impl PlatformOptions {
         let host = server_name.clone().unwrap_or_else(|| self.mqtt_host.clone());
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         Endpoints {
-            mqtt: format!("mqtt://{bracketed}:{}", self.mqtt_port),
+            mqtt: format!(
+                "{}://{bracketed}:{}",
+                if self.mqtt_tls { "mqtts" } else { "mqtt" },
+                self.mqtt_port
+            ),
             server_name,
             host,
             mqtt_port: self.mqtt_port,
@@ -49,11 +55,13 @@ mod tests {
 
     #[test]
     fn endpoints_follow_the_domain_where_there_is_one() {
-        let mut options = PlatformOptions { domain: None, mqtt_host: "::1".to_owned(), mqtt_port: 1883 };
+        let mqtt_host = "::1".to_owned();
+        let mut options = PlatformOptions { domain: None, mqtt_host, mqtt_port: 1883, mqtt_tls: false };
         assert_eq!(options.endpoints("cars-7k2f").mqtt, "mqtt://[::1]:1883");
+        options.mqtt_tls = true;
         options.domain = Some("mq.example.com".to_owned());
         let endpoints = options.endpoints("cars-7k2f");
-        assert_eq!(endpoints.mqtt, "mqtt://cars-7k2f.mq.example.com:1883");
+        assert_eq!(endpoints.mqtt, "mqtts://cars-7k2f.mq.example.com:1883");
         assert_eq!(endpoints.username_suffix, "@cars-7k2f");
     }
 }

@@ -18,6 +18,10 @@ pub const EXPIRED_TOKENS_KEPT: TimeDelta = TimeDelta::days(7);
 pub const REVOCATION_GRACE: TimeDelta = TimeDelta::hours(1);
 /// How long a generation can be resumed from.
 pub const FEED_KEPT: TimeDelta = TimeDelta::days(7);
+/// How long an alarm that is over is shown.
+pub const ALARMS_KEPT: TimeDelta = TimeDelta::days(90);
+/// How long a delivery that arrived, or was given up, is shown.
+pub const DELIVERIES_KEPT: TimeDelta = TimeDelta::days(7);
 /// How many generations can be resumed from.
 pub const FEED_GENERATIONS_MAX: u64 = 100_000;
 /// How many rows one statement deletes, so that none takes long.
@@ -132,6 +136,16 @@ pub async fn delete_after_grace(services: &Services) -> Result<u64, StoreError> 
     }
 }
 
+/// Gives the database what nodes have told of instances.
+pub async fn flush_metrics(services: &Services) -> Result<u64, StoreError> {
+    crate::metrics::flush(&services.core).await
+}
+
+/// Forgets the days of metrics that are kept no longer.
+pub async fn drop_old_metrics(services: &Services) -> Result<u64, StoreError> {
+    crate::metrics::drop_old_days(&services.core).await
+}
+
 /// Trims the feed and the urgent lane: nodes that are further behind take an export.
 pub async fn trim_feed(services: &Services) -> Result<u64, StoreError> {
     let core = &services.core;
@@ -141,4 +155,23 @@ pub async fn trim_feed(services: &Services) -> Result<u64, StoreError> {
     let entries = store::urgent::trim(&mut tx, before, FEED_GENERATIONS_MAX).await?;
     tx.commit().await?;
     Ok(generations + entries)
+}
+
+/// Forgets alarms that were over long ago, and deliveries of some days ago.
+pub async fn expire_alarms(services: &Services) -> Result<u64, StoreError> {
+    let core = &services.core;
+    let now = core.now();
+    let mut total = 0;
+    loop {
+        let mut tx = begin(core).await?;
+        let before = now - ALARMS_KEPT;
+        let alarms = store::alarms::delete_resolved_of_all_tenants(&mut tx, before, ROWS_MAX).await?;
+        let before = now - DELIVERIES_KEPT;
+        let told = store::deliveries::delete_finished_of_all_tenants(&mut tx, before, ROWS_MAX).await?;
+        tx.commit().await?;
+        total += alarms + told;
+        if alarms.max(told) < ROWS_MAX.unsigned_abs() {
+            return Ok(total);
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Provisioned topics.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use contract::feed::DocumentKind;
 use contract::ids::InstanceId;
 use contract::limits::InstanceLimits;
@@ -10,7 +12,7 @@ use contract::topic::check_name;
 use serde_json::{Value, json};
 use store::error::Constraint;
 use store::instances::Instance;
-pub use store::topics::Topic;
+pub use store::topics::{History, Topic};
 use store::{Labels, StoreError};
 
 use crate::access::{AccessError, Action, Caller};
@@ -38,8 +40,44 @@ pub struct NewTopic {
     pub description: String,
     /// The largest payload, at most what the instance's packets allow.
     pub payload_bytes_max: Option<u64>,
+    /// Whether and how long its messages are kept; what is none is as [`HISTORY_OFF`] has it.
+    pub history: HistoryPatch,
     /// What people sort it by.
     pub labels: Labels,
+}
+
+/// How a topic's history is to change; what is none stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HistoryPatch {
+    /// Whether messages are kept. Switched off, those that were kept are no longer shown, then or later.
+    pub enabled: Option<bool>,
+    /// How long: 60 to 2 592 000 seconds.
+    pub retention_secs: Option<u64>,
+    /// How much: 1 MiB to 1 TiB; `Some(None)` takes the bound away.
+    pub retention_bytes: Option<Option<u64>>,
+}
+
+/// The bounds of how long messages are kept, in seconds.
+pub const RETENTION_SECS: RangeInclusive<u64> = 60..=30 * 24 * 60 * 60;
+/// The bounds of how much is kept, in bytes.
+pub const RETENTION_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 40);
+/// The history of a topic of which nobody has said anything: off, and three days once it is on.
+pub const HISTORY_OFF: History =
+    History { since: None, retention_secs: 3 * 24 * 60 * 60, retention_bytes: None };
+
+impl HistoryPatch {
+    fn apply(self, before: History, now: DateTime<Utc>) -> History {
+        let since = match self.enabled {
+            Some(true) => before.since.or(Some(now)),
+            Some(false) => None,
+            None => before.since,
+        };
+        History {
+            since,
+            retention_secs: self.retention_secs.unwrap_or(before.retention_secs),
+            retention_bytes: self.retention_bytes.unwrap_or(before.retention_bytes),
+        }
+    }
 }
 
 /// What is to change of a topic; what is none stays.
@@ -49,6 +87,8 @@ pub struct TopicPatch {
     pub description: Option<String>,
     /// The largest payload; `Some(None)` takes the bound away.
     pub payload_bytes_max: Option<Option<u64>>,
+    /// Whether and how long its messages are kept.
+    pub history: HistoryPatch,
     /// Labels to set, or with none to take away.
     pub labels: BTreeMap<String, Option<String>>,
 }
@@ -133,6 +173,7 @@ impl Topics {
         let topic = Topic {
             description: patch.description.unwrap_or_else(|| before.description.clone()),
             payload_bytes_max: patch.payload_bytes_max.unwrap_or(before.payload_bytes_max),
+            history: patch.history.apply(before.history, write.now),
             labels: patched(&before.labels, &patch.labels),
             updated_at: write.now,
             revision: before.revision + 1,
@@ -140,7 +181,7 @@ impl Topics {
         };
         check(&topic, &instance.limits)?;
         store::topics::update(&mut write.tx, instance.id, &topic).await?;
-        if topic.payload_bytes_max != before.payload_bytes_max {
+        if (topic.payload_bytes_max, topic.history) != (before.payload_bytes_max, before.history) {
             write.changed(DocumentKind::Topic, instance.id, name);
         }
         let (before, after) = (Some(summary(&before)), Some(summary(&topic)));
@@ -199,6 +240,7 @@ pub(crate) async fn create(
         name: new.name,
         description: new.description,
         payload_bytes_max: new.payload_bytes_max,
+        history: new.history.apply(HISTORY_OFF, write.now),
         labels: new.labels,
         created_at: write.now,
         updated_at: write.now,
@@ -257,13 +299,31 @@ fn check(topic: &Topic, limits: &InstanceLimits) -> Result<(), Invalid> {
         let detail = format!("1 to {}, which a packet may have", limits.packet_bytes_max);
         check.fail("/payload_bytes_max", "out_of_bounds", detail);
     }
+    check_history(&mut check, &topic.history);
     check.finish()
+}
+
+fn check_history(check: &mut Check, history: &History) {
+    let mut bounded = |pointer: &str, value: u64, bounds: &RangeInclusive<u64>| {
+        if !bounds.contains(&value) {
+            check.fail(pointer, "out_of_bounds", format!("{} to {}", bounds.start(), bounds.end()));
+        }
+    };
+    bounded("/history/retention_secs", history.retention_secs, &RETENTION_SECS);
+    if let Some(bytes) = history.retention_bytes {
+        bounded("/history/retention_bytes", bytes, &RETENTION_BYTES);
+    }
 }
 
 fn summary(topic: &Topic) -> Value {
     json!({
         "description": topic.description,
         "payload_bytes_max": topic.payload_bytes_max,
+        "history": {
+            "enabled": topic.history.since.is_some(),
+            "retention_secs": topic.history.retention_secs,
+            "retention_bytes": topic.history.retention_bytes,
+        },
         "labels": topic.labels,
     })
 }
@@ -292,9 +352,10 @@ mod tests {
                 name: name.to_owned(),
                 description: String::new(),
                 payload_bytes_max: None,
+                history: HISTORY_OFF,
                 labels: Labels::new(),
-                created_at: chrono::DateTime::UNIX_EPOCH,
-                updated_at: chrono::DateTime::UNIX_EPOCH,
+                created_at: DateTime::UNIX_EPOCH,
+                updated_at: DateTime::UNIX_EPOCH,
                 revision: 1,
             };
             assert_eq!(check(&topic, &InstanceLimits::default()).is_ok(), good, "{name:?}");

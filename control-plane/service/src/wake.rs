@@ -17,6 +17,8 @@ pub(crate) struct Wake {
     pub(crate) feed: watch::Sender<()>,
     /// A node has told how far it is.
     pub(crate) progress: watch::Sender<()>,
+    /// Something is to be told over a channel.
+    pub(crate) deliveries: watch::Sender<()>,
     listening: AtomicBool,
 }
 
@@ -25,6 +27,7 @@ impl Wake {
         Self {
             feed: watch::Sender::new(()),
             progress: watch::Sender::new(()),
+            deliveries: watch::Sender::new(()),
             listening: AtomicBool::new(false),
         }
     }

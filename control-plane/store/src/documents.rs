@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use contract::feed::{
     Authentication, CredentialDocument, CredentialSecret, Document, DocumentKey, DocumentKind,
-    InstanceDocument, InstanceState, SigningKeyDocument, TopicDocument, TopicMode,
+    InstanceDocument, InstanceState, SigningKeyDocument, TopicDocument, TopicHistory, TopicMode,
 };
 use contract::grant::Grants;
 use contract::ids::{CredentialId, InstanceId, TenantId};
@@ -55,14 +55,23 @@ struct TopicRow {
     instance_id: Uuid,
     name: String,
     payload_bytes_max: Option<i64>,
+    history_since: Option<DateTime<Utc>>,
+    history_retention_secs: i64,
+    history_retention_bytes: Option<i64>,
 }
 
 impl From<TopicRow> for Document {
     fn from(row: TopicRow) -> Self {
+        let history = row.history_since.map(|since| TopicHistory {
+            retention_secs: unsigned(row.history_retention_secs),
+            retention_bytes: row.history_retention_bytes.map(unsigned),
+            since: UnixMillis(unsigned(since.timestamp_millis())),
+        });
         Self::Topic(TopicDocument {
             instance: InstanceId(row.instance_id),
             name: row.name,
             payload_bytes_max: row.payload_bytes_max.map(unsigned),
+            history,
         })
     }
 }
@@ -127,7 +136,12 @@ macro_rules! instances {
 }
 macro_rules! topics {
     ($tail:tt $(, $arg:expr)*) => {
-        sqlx::query_as!(TopicRow, "SELECT instance_id, name, payload_bytes_max FROM topic " + $tail $(, $arg)*)
+        sqlx::query_as!(
+            TopicRow,
+            "SELECT instance_id, name, payload_bytes_max, history_since, history_retention_secs,
+                    history_retention_bytes FROM topic " + $tail
+            $(, $arg)*
+        )
     };
 }
 macro_rules! credentials {

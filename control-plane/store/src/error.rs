@@ -33,6 +33,12 @@ pub enum Constraint {
     TopicTaken,
     /// The instance has a credential of this user name.
     UsernameTaken,
+    /// The instance has an alarm rule of this name.
+    AlarmRuleTaken,
+    /// The rule has an open alarm.
+    AlarmOpen,
+    /// The instance has a channel of this name.
+    ChannelTaken,
 }
 
 /// Every constraint with a meaning, by its name in the schema.
@@ -42,6 +48,9 @@ const CONSTRAINTS: &[(&str, Constraint)] = &[
     ("instance_tenant_id_name_key", Constraint::InstanceNameTaken),
     ("topic_pkey", Constraint::TopicTaken),
     ("credential_instance_id_username_key", Constraint::UsernameTaken),
+    ("alarm_rule_instance_id_name_key", Constraint::AlarmRuleTaken),
+    ("alarm_open_key", Constraint::AlarmOpen),
+    ("channel_instance_id_name_key", Constraint::ChannelTaken),
 ];
 
 impl StoreError {

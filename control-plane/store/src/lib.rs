@@ -6,8 +6,12 @@
 //! run time ([`page`]).
 
 pub mod actor;
+pub mod alarm_rules;
+pub mod alarms;
 pub mod audit;
+pub mod channels;
 pub mod credentials;
+pub mod deliveries;
 pub mod documents;
 pub mod error;
 pub mod feed;
@@ -15,6 +19,7 @@ pub mod idempotency;
 pub mod instances;
 pub mod listener;
 pub mod members;
+pub mod metrics;
 pub mod named;
 pub mod nodes;
 pub mod page;

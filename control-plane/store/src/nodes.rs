@@ -22,6 +22,8 @@ pub struct Node {
     pub version: String,
     /// The version of the feed's forms that it speaks.
     pub format_version: u32,
+    /// Where its own listener is, as an http URL; none: it is closed.
+    pub address: Option<String>,
     /// How far its configuration is; none before its first export.
     pub generation: Option<Generation>,
     /// The last urgent entry that it has applied.
@@ -39,6 +41,7 @@ struct Row {
     name: String,
     version: String,
     format_version: i32,
+    address: Option<String>,
     timeline: Option<Uuid>,
     generation: Option<i64>,
     urgent_sequence: i64,
@@ -58,6 +61,7 @@ impl From<Row> for Node {
             name: row.name,
             version: row.version,
             format_version: u32::try_from(row.format_version).unwrap_or(0),
+            address: row.address,
             generation,
             urgent_sequence: unsigned(row.urgent_sequence),
             connections: row.connections.0,
@@ -71,7 +75,7 @@ macro_rules! select {
     ($tail:tt $(, $arg:expr)*) => {
         sqlx::query_as!(
             Row,
-            r#"SELECT node_id, name, version, format_version, timeline, generation, urgent_sequence,
+            r#"SELECT node_id, name, version, format_version, address, timeline, generation, urgent_sequence,
                       connections AS "connections: Json<BTreeMap<InstanceId, u64>>", last_seen_at, created_at
                FROM node "# + $tail
             $(, $arg)*
@@ -147,8 +151,8 @@ pub async fn insert(
     join_token: JoinTokenId,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO node (node_id, name, secret_sha256, version, format_version, last_seen_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO node (node_id, name, secret_sha256, version, format_version, last_seen_at, created_at, address)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         node.id.0,
         node.name,
         secret_sha256,
@@ -156,6 +160,7 @@ pub async fn insert(
         i32::try_from(node.format_version).unwrap_or(i32::MAX),
         node.last_seen_at,
         node.created_at,
+        node.address,
     )
     .execute(&mut *connection)
     .await?;
@@ -177,6 +182,53 @@ pub async fn find_secret(connection: &mut PgConnection, node: NodeId) -> Result<
 pub async fn find(connection: &mut PgConnection, node: NodeId) -> Result<Option<Node>, StoreError> {
     let row = select!("WHERE node_id = $1", node.0).fetch_optional(connection).await?;
     Ok(row.map(Node::from))
+}
+
+/// A node as one who asks it itself sees it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub id: NodeId,
+    /// The shard that its own log counts as in the identifiers of messages.
+    pub number: u16,
+    /// What people call it.
+    pub name: String,
+    /// Where its own listener is; none: it is closed.
+    pub address: Option<String>,
+    /// SHA-256 of its secret, which both sides know.
+    pub secret_sha256: Vec<u8>,
+    /// The clients of the instance in question that it had at its last report.
+    pub connections: u64,
+    /// When it was last heard of.
+    pub last_seen_at: DateTime<Utc>,
+}
+
+/// Every node, up to `limit`, for questions about this instance: those with most of its connections first.
+pub async fn list_peers(
+    connection: &mut PgConnection,
+    instance: InstanceId,
+    limit: i64,
+) -> Result<Vec<Peer>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT node_id, number, name, address, secret_sha256, last_seen_at,
+                  coalesce((connections ->> $1)::bigint, 0) AS "connections!"
+           FROM node ORDER BY coalesce((connections ->> $1)::bigint, 0) DESC, node_id LIMIT $2"#,
+        instance.to_string(),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let peers = rows.into_iter().map(|row| Peer {
+        id: NodeId(row.node_id),
+        // The sequence that it is drawn from ends with the sixteen bits.
+        number: u16::try_from(row.number).unwrap_or(u16::MAX),
+        name: row.name,
+        address: row.address,
+        secret_sha256: row.secret_sha256,
+        connections: unsigned(row.connections),
+        last_seen_at: row.last_seen_at,
+    });
+    Ok(peers.collect())
 }
 
 /// Every node.
@@ -215,6 +267,8 @@ pub struct Report<'a> {
     pub version: &'a str,
     /// The version of the feed's forms that it speaks.
     pub format_version: u32,
+    /// Where its own listener is; none: it is closed.
+    pub address: Option<&'a str>,
     /// How far its configuration is.
     pub generation: Option<Generation>,
     /// Which history its place in the urgent lane belongs to.
@@ -236,7 +290,7 @@ pub async fn update(
     sqlx::query!(
         "UPDATE node SET version = $2, format_version = $3, timeline = $4,
              generation = CASE WHEN timeline = $4 THEN greatest(generation, $5) ELSE $5 END,
-             urgent_timeline = $6, urgent_sequence = $7, connections = $8, last_seen_at = $9
+             urgent_timeline = $6, urgent_sequence = $7, connections = $8, last_seen_at = $9, address = $10
          WHERE node_id = $1",
         node.0,
         report.version,
@@ -247,6 +301,7 @@ pub async fn update(
         signed(report.urgent_sequence),
         Json(report.connections) as _,
         now,
+        report.address,
     )
     .execute(connection)
     .await?;

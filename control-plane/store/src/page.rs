@@ -117,6 +117,17 @@ pub(crate) async fn keys(
     owner: Option<Uuid>,
     listing: &Listing,
 ) -> Result<Keys, StoreError> {
+    keys_matching(connection, source, owner, listing, &[]).await
+}
+
+/// The same of those rows alone whose columns, as text, have these values.
+pub(crate) async fn keys_matching(
+    connection: &mut PgConnection,
+    source: &Source,
+    owner: Option<Uuid>,
+    listing: &Listing,
+    matching: &[(&'static str, String)],
+) -> Result<Keys, StoreError> {
     let (key, key_type) = match listing.sort {
         SortKey::CreatedAt => (source.created_at, "timestamptz"),
         SortKey::Name => (source.name, "text"),
@@ -124,7 +135,7 @@ pub(crate) async fn keys(
     let (compare, direction) = if listing.descending { (" < (", " DESC") } else { (" > (", " ASC") };
     let mut query = QueryBuilder::<Postgres>::new("SELECT (");
     query.push(source.id).push(")::text, (").push(key).push(")::text FROM ");
-    push_filters(&mut query, source, owner, listing);
+    push_filters(&mut query, source, owner, listing, matching);
     if let Some(after) = &listing.after {
         query.push(" AND (").push(key).push(", ").push(source.id).push(")").push(compare);
         query.push_bind(after.key.clone()).push("::").push(key_type).push(", ");
@@ -138,12 +149,21 @@ pub(crate) async fn keys(
     rows.truncate(limit);
     let last = rows.last().filter(|_| more);
     let next = last.map(|(id, key)| Position { key: key.clone(), id: id.clone() });
-    let total = if listing.count { Some(count(connection, source, owner, listing).await?) } else { None };
+    let total = if listing.count { Some(count(connection, source, owner, listing, matching).await?) } else { None };
     Ok(Keys { ids: rows.into_iter().map(|(id, _)| id).collect(), next, total })
 }
 
-fn push_filters(query: &mut QueryBuilder<Postgres>, source: &Source, owner: Option<Uuid>, listing: &Listing) {
+fn push_filters(
+    query: &mut QueryBuilder<Postgres>,
+    source: &Source,
+    owner: Option<Uuid>,
+    listing: &Listing,
+    matching: &[(&'static str, String)],
+) {
     query.push(source.from).push(" WHERE ").push(source.filter);
+    for (column, value) in matching {
+        query.push(" AND (").push(*column).push(")::text = ").push_bind(value.clone());
+    }
     if let Some(owner) = owner {
         query.push(" AND ").push(source.owner).push(" = ").push_bind(owner);
     }
@@ -163,9 +183,10 @@ async fn count(
     source: &Source,
     owner: Option<Uuid>,
     listing: &Listing,
+    matching: &[(&'static str, String)],
 ) -> Result<u32, StoreError> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*) FROM (SELECT 1 FROM ");
-    push_filters(&mut query, source, owner, listing);
+    push_filters(&mut query, source, owner, listing, matching);
     query.push(" LIMIT ").push_bind(i64::from(COUNT_MAX)).push(") AS counted");
     let total: i64 = query.build_query_scalar().fetch_one(connection).await?;
     Ok(u32::try_from(total).unwrap_or(COUNT_MAX))

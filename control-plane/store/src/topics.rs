@@ -19,6 +19,8 @@ pub struct Topic {
     pub description: String,
     /// The largest payload, where it is smaller than the packet limit allows.
     pub payload_bytes_max: Option<u64>,
+    /// Whether and how long its messages are kept.
+    pub history: History,
     /// What people sort it by.
     pub labels: Labels,
     /// When it was made.
@@ -29,11 +31,25 @@ pub struct Topic {
     pub revision: i64,
 }
 
+/// Whether and how long a topic's messages are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct History {
+    /// Since when; none while they are not kept.
+    pub since: Option<DateTime<Utc>>,
+    /// How long, in seconds.
+    pub retention_secs: u64,
+    /// How much, in bytes of payload and topic; none: as much as comes in that time.
+    pub retention_bytes: Option<u64>,
+}
+
 struct Row {
     instance_id: Uuid,
     name: String,
     description: String,
     payload_bytes_max: Option<i64>,
+    history_since: Option<DateTime<Utc>>,
+    history_retention_secs: i64,
+    history_retention_bytes: Option<i64>,
     labels: Json<Labels>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -47,6 +63,11 @@ impl From<Row> for Topic {
             name: row.name,
             description: row.description,
             payload_bytes_max: row.payload_bytes_max.map(unsigned),
+            history: History {
+                since: row.history_since,
+                retention_secs: unsigned(row.history_retention_secs),
+                retention_bytes: row.history_retention_bytes.map(unsigned),
+            },
             labels: row.labels.0,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -59,8 +80,8 @@ macro_rules! select {
     ($tail:tt $(, $arg:expr)*) => {
         sqlx::query_as!(
             Row,
-            r#"SELECT instance_id, name, description, payload_bytes_max, labels AS "labels: Json<Labels>",
-                      created_at, updated_at, revision
+            r#"SELECT instance_id, name, description, payload_bytes_max, history_since, history_retention_secs,
+                      history_retention_bytes, labels AS "labels: Json<Labels>", created_at, updated_at, revision
                FROM topic "# + $tail
             $(, $arg)*
         )
@@ -86,8 +107,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO topic (instance_id, name, description, payload_bytes_max, labels, created_at, updated_at,
-             revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             revision, history_since, history_retention_secs, history_retention_bytes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         instance.0,
         topic.name,
         topic.description,
@@ -96,6 +117,9 @@ pub async fn insert(
         topic.created_at,
         topic.updated_at,
         topic.revision,
+        topic.history.since,
+        signed(topic.history.retention_secs),
+        topic.history.retention_bytes.map(signed),
     )
     .execute(connection)
     .await?;
@@ -120,7 +144,8 @@ pub async fn update(
     topic: &Topic,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE topic SET description = $3, payload_bytes_max = $4, labels = $5, updated_at = $6, revision = $7
+        "UPDATE topic SET description = $3, payload_bytes_max = $4, labels = $5, updated_at = $6, revision = $7,
+             history_since = $8, history_retention_secs = $9, history_retention_bytes = $10
          WHERE instance_id = $1 AND name = $2",
         instance.0,
         topic.name,
@@ -129,6 +154,9 @@ pub async fn update(
         Json(&topic.labels) as _,
         topic.updated_at,
         topic.revision,
+        topic.history.since,
+        signed(topic.history.retention_secs),
+        topic.history.retention_bytes.map(signed),
     )
     .execute(connection)
     .await?;
@@ -159,4 +187,32 @@ pub async fn list(
         .fetch_all(connection)
         .await?;
     Ok(keys.order(rows.into_iter().map(Topic::from), |topic| topic.name.clone()))
+}
+
+/// A topic that keeps its messages, as far as a query of messages needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The first level.
+    pub name: String,
+    /// Since when its messages are kept.
+    pub since: DateTime<Utc>,
+    /// How long, in seconds.
+    pub retention_secs: u64,
+}
+
+/// The topics of an instance that keep their messages.
+pub async fn list_kept(connection: &mut PgConnection, instance: InstanceId) -> Result<Vec<Kept>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT name, history_since AS "since!", history_retention_secs FROM topic
+           WHERE instance_id = $1 AND history_since IS NOT NULL"#,
+        instance.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    let kept = rows.into_iter().map(|row| Kept {
+        name: row.name,
+        since: row.since,
+        retention_secs: unsigned(row.history_retention_secs),
+    });
+    Ok(kept.collect())
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -19,11 +19,17 @@ use crate::command::Command;
 use crate::config::{Config, ConfigError};
 use crate::config_sync::{self, ConfigSync, Joining, Pace, SyncHealth};
 use crate::control::Control;
+use crate::durable::Engine;
+use crate::embedded;
 use crate::front::{self, Door};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::node_api::{self, CallKey, NodeApi};
+use crate::slots::Slots;
 use crate::node_client::{ClientError, NodeClient, Timeouts};
+use crate::tls::Tls;
+use crate::websocket::mount::Mount;
 use crate::worker::Worker;
 
 /// Threads of the front.
@@ -59,6 +65,12 @@ pub enum StartError {
     /// The copy of the configuration cannot be opened.
     #[error("the configuration in the data directory cannot be opened")]
     Replica(#[from] OpenError),
+    /// The store of messages cannot be opened.
+    #[error("the message log cannot be used")]
+    Log(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system gives no chance.
+    #[error("the system's source of randomness does not answer")]
+    Randomness,
     /// Another program listens there, or nobody may.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -67,6 +79,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// A listener is to be encrypted, and there are no certificates for it.
+    #[error("`{0}` is to be encrypted, but the process has no certificates")]
+    NoCertificates(SocketAddr),
     /// The system gives no more threads.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -83,6 +98,7 @@ pub struct Broker {
     control: Control,
     mqtt_addresses: Vec<SocketAddr>,
     http_address: Option<SocketAddr>,
+    node_api_address: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     /// Closed once every thread has come to its end.
     ended: mpsc::Receiver<()>,
@@ -100,16 +116,43 @@ impl Drop for Alive {
     }
 }
 
+/// What a node is given by the process around it.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// Certificates, for the listeners that are encrypted.
+    pub tls: Option<Tls>,
+    /// Another listener of the process that lets clients in.
+    pub mount: Option<Mount>,
+}
+
+/// Starts a node that needs nothing of the process around it; see [`start_with`].
+pub fn start(config: Config) -> Result<Broker, StartError> {
+    start_with(config, Extras::default())
+}
+
 /// Starts a node; it serves when this returns. Any number of them may live in one process, each with a data directory
 /// of its own.
-pub fn start(config: Config) -> Result<Broker, StartError> {
+pub fn start_with(config: Config, extras: Extras) -> Result<Broker, StartError> {
+    start_on(config, extras, |config| embedded::open(config).map_err(|error| StartError::Log(error.into())))
+}
+
+/// Starts a node that stores messages with the engine given.
+pub(crate) fn start_on(
+    config: Config,
+    extras: Extras,
+    open: impl FnOnce(&Config) -> Result<Engine, StartError>,
+) -> Result<Broker, StartError> {
     config.check()?;
+    if let Some(listener) = config.listeners.iter().find(|it| it.kind().is_tls() && extras.tls.is_none()) {
+        return Err(StartError::NoCertificates(listener.address));
+    }
+    let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+    std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
     let client =
         config.controller.url.as_deref().map(|url| NodeClient::new(url, Timeouts::default())).transpose();
     let client = client.map_err(|error| StartError::Controller(ClientStartError(error)))?;
-    let data_dir = |source| StartError::DataDir { path: config.data_dir.clone(), source };
-    std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
     let replica = Arc::new(Replica::open(&config.data_dir.join("replica"))?);
+    let engine = open(&config)?;
 
     let mut doors = Vec::new();
     let mut mqtt_addresses = Vec::new();
@@ -118,23 +161,31 @@ pub fn start(config: Config) -> Result<Broker, StartError> {
         mqtt_addresses.push(address);
         doors.push(Door {
             listener: socket,
+            kind: listener.kind(),
             default_instance: listener.default_instance.as_deref().map(Arc::from),
         });
     }
     let http = config.http.address.map(listen).transpose()?;
     let http_address = http.as_ref().map(|(_, address)| *address);
+    let node_api = config.node_api.address.map(listen).transpose()?;
+    let node_api_address = node_api.as_ref().map(|(_, address)| *address);
 
-    let (node, commands) = Node::new(config, replica);
+    let mut run = [0; 8];
+    SystemRandom::new().fill(&mut run).map_err(|_| StartError::Randomness)?;
+    let (node, commands) =
+        Node::new(config, replica, engine, run).map_err(|error| StartError::Log(error.into()))?;
     let control = Control::new(Arc::clone(&node));
     let (sender, ended) = mpsc::channel(1);
-    let mut broker = Broker { node, control, mqtt_addresses, http_address, threads: Vec::new(), ended };
+    let mut broker = Broker { node, control, mqtt_addresses, http_address, node_api_address, threads: Vec::new(), ended };
     for (index, commands) in commands.into_iter().enumerate() {
         broker.start_worker(index, commands, &sender)?;
     }
     let node = Arc::clone(&broker.node);
     let front = runtime(FRONT_THREADS, "front").map_err(StartError::Thread)?;
-    broker.start_thread("front", &sender, move || serve(front, front::run(node, doors)))?;
-    let work = keep(Arc::clone(&broker.node), client, http.map(|(listener, _)| listener));
+    broker.start_thread("front", &sender, move || {
+        serve(front, front::run(node, doors, extras.tls, extras.mount));
+    })?;
+    let work = keep(Arc::clone(&broker.node), client, http.map(|(listener, _)| listener), node_api);
     let control = runtime(CONTROL_THREADS, "control").map_err(StartError::Thread)?;
     broker.start_thread("control", &sender, move || serve(control, work))?;
     tracing::info!(addresses = ?broker.mqtt_addresses, workers = broker.node.commands.len(), "broker started");
@@ -158,6 +209,12 @@ impl Broker {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Where the node's own listener is.
+    #[must_use]
+    pub fn node_api_address(&self) -> Option<SocketAddr> {
+        self.node_api_address
     }
 
     /// Clients connected now.
@@ -260,30 +317,56 @@ fn serve(runtime: Runtime, work: impl Future<Output = io::Result<()>>) {
 }
 
 /// Keeps the configuration in step and answers operators, until the node stops.
-async fn keep(node: Arc<Node>, client: Option<NodeClient>, http: Option<TcpListener>) -> io::Result<()> {
+async fn keep(
+    node: Arc<Node>,
+    client: Option<NodeClient>,
+    http: Option<TcpListener>,
+    node_api: Option<(TcpListener, SocketAddr)>,
+) -> io::Result<()> {
     let control = Control::new(Arc::clone(&node));
+    let call_key = Arc::new(OnceLock::new());
+    let address = node_api.as_ref().map(|(_, address)| format!("http://{address}"));
     let answering = async {
         match http {
             Some(listener) => http::run(listener, control.clone(), node.stop.clone()).await,
             None => Ok(()),
         }
     };
+    let answering_controller = async {
+        let Some((listener, _)) = node_api else { return Ok(()) };
+        let api = NodeApi {
+            call_key: Arc::clone(&call_key),
+            replica: Arc::clone(&node.replica),
+            history: Arc::clone(node.durable.history()),
+            control: control.clone(),
+            now: crate::clock::unix_now,
+        };
+        node_api::run(listener, api, node.stop.clone()).await
+    };
     let syncing = async {
         if let Some(client) = client {
-            follow(&node, client, control.clone()).await;
+            follow(&node, client, control.clone(), address, Arc::clone(&call_key)).await;
         }
         node.stop.cancelled().await;
     };
-    let (answered, ()) = tokio::join!(answering, syncing);
-    answered
+    let (answered, answered_controller, ()) = tokio::join!(answering, answering_controller, syncing);
+    answered.and(answered_controller)
 }
 
-async fn follow(node: &Node, client: NodeClient, control: Control) {
+async fn follow(
+    node: &Node,
+    client: NodeClient,
+    control: Control,
+    address: Option<String>,
+    call_key: Arc<OnceLock<CallKey>>,
+) {
     let settings = &node.config.controller;
     let joining = Joining {
         key_path: node.config.data_dir.join("node.key"),
         join_token: settings.join_token.clone(),
         name: settings.name.clone().unwrap_or_else(host_name),
+        address,
+        call_key,
     };
     let pace = Pace {
         wait_secs: contract::node::WAIT_SECS_MAX,
@@ -297,6 +380,7 @@ async fn follow(node: &Node, client: NodeClient, control: Control) {
         pace,
         now: crate::clock::unix_now,
         health: Arc::new(SyncHealth::default()),
+        slots: Slots::new(node.config.metrics.slot_secs),
     };
     if let Err(error) = config_sync::run(sync, client, joining, node.stop.clone()).await {
         tracing::error!(error = ?error, "the node has not joined its controller and serves from the copy it has");

@@ -4,13 +4,14 @@
 //! one is refused there. Where nothing is named, a token proves its own instance, and a password is one of the
 //! listener's default instance.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use contract::claims::ClaimsError;
 use contract::feed::{Authentication, CredentialDocument, CredentialSecret, InstanceState};
 use contract::grant::Grants;
-use contract::ids::CredentialId;
+use contract::ids::{CredentialId, InstanceId};
 use contract::refusal::Refusal;
 use contract::time::UnixMillis;
 use replica::{InstanceRules, Replica};
@@ -136,14 +137,21 @@ impl Authenticator {
     }
 
     /// The instance's rules and what the client is held by, or why it is not let in. `may_connect` is asked as soon as
-    /// the instance is known and before anything costly is done.
+    /// the instance is known and before anything costly is done. `named` is told which instance the client has named,
+    /// truly or not.
     pub(crate) fn authenticate(
         &self,
         claim: Claim<'_>,
         default_instance: Option<&str>,
         now: UnixMillis,
+        named: &Cell<Option<InstanceId>>,
         may_connect: impl Fn(&InstanceRules) -> Result<(), Refusal>,
     ) -> Result<(Arc<InstanceRules>, Proof), Refusal> {
+        let by_label = |label: &str| -> Result<Arc<InstanceRules>, Refusal> {
+            let rules = self.by_label(label)?;
+            named.set(Some(rules.document.id));
+            Ok(rules)
+        };
         let (proof_bytes, username) = match (claim.password, claim.username) {
             (Some(password), username) => (password, username),
             (None, Some(username)) if is_token(username.as_bytes()) => (username.as_bytes(), None),
@@ -154,10 +162,16 @@ impl Authenticator {
             None => (username.unwrap_or_default(), None),
         };
         if is_token(proof_bytes) {
-            let named = label.map(|label| self.by_label(label)).transpose()?;
-            return self.by_token(proof_bytes, named, claim.client_id, now, may_connect);
+            let instance = label.map(by_label).transpose()?;
+            let may_connect = |rules: &InstanceRules| {
+                named.set(Some(rules.document.id));
+                check_state(rules)?;
+                accepts(rules, Authentication::Token)?;
+                may_connect(rules)
+            };
+            return self.by_token(proof_bytes, instance, claim.client_id, now, may_connect);
         }
-        let rules = self.by_label(label.or(default_instance).ok_or(Refusal::InstanceUnknown)?)?;
+        let rules = by_label(label.or(default_instance).ok_or(Refusal::InstanceUnknown)?)?;
         check_state(&rules)?;
         accepts(&rules, Authentication::Password)?;
         may_connect(&rules)?;
@@ -184,8 +198,6 @@ impl Authenticator {
                 Some(_) => return Err(Refusal::TokenInvalid),
                 None => self.replica.instance(claims.instance).ok_or(Refusal::InstanceUnknown)?,
             };
-            check_state(&rules)?;
-            accepts(&rules, Authentication::Token)?;
             may_connect(&rules)?;
             Ok(rules)
         })?;

@@ -8,13 +8,13 @@ use std::task::Waker;
 use contract::refusal::Refusal;
 use router::ClientKey;
 use session::Session;
-use tokio::net::TcpStream;
 
 use crate::authenticate::Proof;
 use crate::buckets::{Bucket, Micros};
 use crate::instances::Seat;
 use crate::local_instance::LocalInstance;
 use crate::topics::Topics;
+use crate::transport::Transport;
 
 /// How a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,9 +38,11 @@ pub(crate) enum Pause {
     Turn,
     /// It does not take what it is sent.
     Output,
+    /// The log has no room for what it publishes, or has yet to deliver what it published before.
+    Log,
 }
 
-/// Messages of QoS 1 for a client that has received as much as it may, not yet counted against its rate.
+/// Messages of QoS 1 and 2 for a client that has received as much as it may, not yet counted against its rate.
 #[derive(Default)]
 pub(crate) struct Held {
     /// Whole packets.
@@ -83,7 +85,7 @@ pub(crate) struct Client {
     /// None once the client is no longer one.
     pub(crate) session: RefCell<Option<Session>>,
     /// None once the connection is closed, or somebody else's to close.
-    pub(crate) stream: RefCell<Option<TcpStream>>,
+    pub(crate) transport: RefCell<Option<Transport>>,
     /// Bytes received that are not yet a whole packet, or that may not be looked at yet.
     pub(crate) received: RefCell<Vec<u8>>,
     /// There may be whole packets among them.
@@ -116,14 +118,14 @@ pub(crate) struct Beginning {
     pub(crate) instance: Rc<LocalInstance>,
     pub(crate) proof: Proof,
     pub(crate) session: Session,
-    pub(crate) stream: TcpStream,
+    pub(crate) transport: Transport,
     pub(crate) received: Vec<u8>,
     pub(crate) seat: Seat,
 }
 
 impl Client {
     pub(crate) fn new(now: Micros, beginning: Beginning) -> Self {
-        let Beginning { key, client_id, instance, proof, session, stream, received, seat } = beginning;
+        let Beginning { key, client_id, instance, proof, session, transport, received, seat } = beginning;
         let paces = instance.paces();
         Self {
             key,
@@ -131,7 +133,7 @@ impl Client {
             expires_at_millis: proof.expires_at().map_or(u64::MAX, |at| at.0),
             proof: RefCell::new(Box::new(proof)),
             session: RefCell::new(Some(session)),
-            stream: RefCell::new(Some(stream)),
+            transport: RefCell::new(Some(transport)),
             has_unread: Cell::new(!received.is_empty()),
             received: RefCell::new(received),
             output: RefCell::default(),

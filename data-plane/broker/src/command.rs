@@ -1,6 +1,6 @@
 //! What a worker is told by others, through a queue of its own that it serves before any data.
 
-use std::net::TcpStream;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::feed::CredentialDocument;
@@ -9,9 +9,11 @@ use foldhash::HashMap;
 use session::Will;
 use tokio::sync::oneshot;
 
+use crate::api_publish::ApiPublish;
 use crate::authenticate::Proof;
 use crate::instances::Instance;
 use crate::metrics::Counts;
+use crate::transport::Parts;
 
 /// One thing to do.
 pub(crate) enum Command {
@@ -23,11 +25,15 @@ pub(crate) enum Command {
     ListCredentials(Arc<CredentialsAsked>, oneshot::Sender<Vec<CredentialInUse>>),
     /// Say what has been counted.
     Collect(oneshot::Sender<Collected>),
+    /// Say what has been counted since this was asked the last time, by instance.
+    Sample(oneshot::Sender<BTreeMap<InstanceId, Counts>>),
+    /// Publish a message for an application.
+    Publish(Box<ApiPublish>),
 }
 
 /// A connection on its way from the front to its worker.
 pub(crate) struct Newcomer {
-    pub(crate) stream: TcpStream,
+    pub(crate) transport: Parts,
     /// What the client has sent behind its CONNECT.
     pub(crate) rest: Vec<u8>,
     pub(crate) client_id: Box<str>,

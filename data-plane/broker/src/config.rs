@@ -30,10 +30,18 @@ pub struct Config {
     pub stop_secs_max: u64,
     /// Where clients are accepted.
     pub listeners: Vec<Listener>,
+    /// MQTT over WebSocket.
+    pub websocket: WebSocket,
     /// Health and metrics.
     pub http: Http,
+    /// The node's own listener.
+    pub node_api: NodeApi,
+    /// What is counted of instances.
+    pub metrics: Metrics,
     /// Where the configuration comes from.
     pub controller: Controller,
+    /// Where messages are stored.
+    pub log: Log,
     /// The bounds of connections that are not yet clients.
     pub front: Front,
     /// The bounds of what one worker holds.
@@ -46,7 +54,52 @@ pub struct Config {
 pub struct Listener {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
+    /// What is spoken there; unless it is said, MQTT: in the clear on loopback, else over TLS.
+    #[serde(default)]
+    pub kind: Option<ListenerKind>,
     /// The label of the instance meant by a user name and password that name none.
+    #[serde(default)]
+    pub default_instance: Option<String>,
+}
+
+impl Listener {
+    /// What is spoken there.
+    #[must_use]
+    pub fn kind(&self) -> ListenerKind {
+        let on_loopback = self.address.ip().is_loopback();
+        self.kind.unwrap_or(if on_loopback { ListenerKind::Tcp } else { ListenerKind::Tls })
+    }
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerKind {
+    /// MQTT, in the clear.
+    Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket at `/mqtt`, in the clear.
+    Websocket,
+    /// MQTT over WebSocket at `/mqtt`, over TLS.
+    WebsocketTls,
+}
+
+impl ListenerKind {
+    /// Whether it is encrypted.
+    #[must_use]
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::WebsocketTls)
+    }
+}
+
+/// MQTT over WebSocket, on the node's listeners and on others of its process.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// Origins whose pages may connect, such as `https://app.example`, besides those of the same host.
+    pub allowed_origins: Vec<String>,
+    /// The same as of a listener, for connections that come over another listener of the process.
     #[serde(default)]
     pub default_instance: Option<String>,
 }
@@ -58,6 +111,23 @@ pub struct Http {
     /// The address; none: closed.
     #[serde(default)]
     pub address: Option<SocketAddr>,
+}
+
+/// The node's own listener: where the controller asks it for messages and hands it those of applications.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeApi {
+    /// The address; none: closed. It is announced to the controller as it is, with the port that it gets.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
+}
+
+/// What is counted of instances.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// How many seconds are counted together: a part of a minute, the same on every node.
+    pub slot_secs: u64,
 }
 
 /// Where the configuration comes from.
@@ -84,6 +154,25 @@ impl std::fmt::Debug for Controller {
             .field("name", &self.name)
             .finish()
     }
+}
+
+/// The log, where messages of topics with a history are stored.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Its directory; a relative one is within the data directory.
+    pub directory: PathBuf,
+    /// Bytes of messages that each worker may have on their way to the disk.
+    pub worker_bytes_max: usize,
+    /// Bytes of a file before it is closed and put in order.
+    pub segment_bytes_max: u64,
+    /// Bytes of all files together, above which the oldest messages are dropped; none: only age drops.
+    #[serde(default)]
+    pub stored_bytes_max: Option<u64>,
+    /// Bytes of indexes in memory between queries.
+    pub index_bytes_max: usize,
+    /// Queries that may run at the same time.
+    pub queries_max: usize,
 }
 
 /// The bounds of connections that are not yet clients.
@@ -150,8 +239,11 @@ pub enum ConfigError {
         /// The largest that works.
         max: usize,
     },
+    /// Slots of metrics that do not end with the minute.
+    #[error("`slot_secs` is a part of a minute, as 10 and 60 are, and not {0}")]
+    SlotSecs(u64),
     /// A listener would carry passwords and tokens over a network in the clear.
-    #[error("`{0}` is no loopback address: without TLS only loopback addresses are served")]
+    #[error("`{0}` is no loopback address: without TLS only loopback addresses are served (`kind` `tls` or `websocket_tls`)")]
     NotLoopback(SocketAddr),
 }
 
@@ -167,28 +259,45 @@ impl Config {
 
     /// Whether a node can be started with these settings.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&'static str, usize, usize, usize); 8] = [
+        let segment_bytes = usize::try_from(self.log.segment_bytes_max).unwrap_or(usize::MAX);
+        let bounds: [(&'static str, usize, usize, usize); 12] = [
             ("workers", self.workers, 0, WORKERS_MAX),
             ("listeners", self.listeners.len(), 1, LISTENERS_MAX),
             ("handshakes_max", self.front.handshakes_max, 1, 1_000_000),
             ("connect_bytes_max", self.front.connect_bytes_max, 128, 1_048_576),
+            ("worker_bytes_max", self.log.worker_bytes_max, engine::BATCH_BYTES_MAX, 1_073_741_824),
+            ("segment_bytes_max", segment_bytes, 1_048_576, 1_073_741_824),
+            ("index_bytes_max", self.log.index_bytes_max, 1_048_576, 1_099_511_627_776),
+            ("queries_max", self.log.queries_max, 1, 1_024),
             ("tokens_remembered_max", self.front.tokens_remembered_max, 1, 10_000_000),
             ("commands_max", self.worker.commands_max, 1, 1_000_000),
             ("crossing_bytes_max", self.worker.crossing_bytes_max, 65_536, 1_073_741_824),
             ("routes_remembered_max", self.worker.routes_remembered_max, 1, 1_000_000),
         ];
+        let slot_secs = self.metrics.slot_secs;
+        if slot_secs == 0 || !60_u64.is_multiple_of(slot_secs) {
+            return Err(ConfigError::SlotSecs(slot_secs));
+        }
         for (name, value, min, max) in bounds {
             if !(min..=max).contains(&value) {
                 return Err(ConfigError::OutOfBounds { name, value, min, max });
             }
         }
-        let addresses = self.listeners.iter().map(|listener| listener.address).chain(self.http.address);
+        let plain = self.listeners.iter().filter(|listener| !listener.kind().is_tls());
+        let plain = plain.map(|listener| listener.address);
+        let addresses = plain.chain(self.http.address).chain(self.node_api.address);
         for address in addresses {
             if !address.ip().is_loopback() {
                 return Err(ConfigError::NotLoopback(address));
             }
         }
         Ok(())
+    }
+
+    /// How long a stop may take.
+    #[must_use]
+    pub const fn stop_time_max(&self) -> Duration {
+        Duration::from_secs(self.stop_secs_max)
     }
 
     /// How many workers there are to be.
@@ -236,13 +345,31 @@ mod tests {
             ("[front]\nspeed = 1", "speed"),
             ("[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = true", "tls"),
             ("workers = 65", "workers"),
+            ("[metrics]\nslot_secs = 7", "slot_secs"),
+            ("[metrics]\nslot_secs = 0", "slot_secs"),
             ("listeners = []", "listeners"),
             ("workers = \"many\"", "workers"),
-            ("[[listeners]]\naddress = \"0.0.0.0:1883\"", "without TLS"),
+            ("[[listeners]]\naddress = \"0.0.0.0:1883\"\nkind = \"tcp\"", "without TLS"),
+            ("[[listeners]]\naddress = \"0.0.0.0:1883\"\nkind = \"websocket\"", "without TLS"),
+            ("[[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"quic\"", "quic"),
             ("[http]\naddress = \"192.0.2.1:80\"", "192.0.2.1:80"),
+            ("[node_api]\naddress = \"0.0.0.0:9466\"", "0.0.0.0:9466"),
         ] {
             let error = Config::from_toml(text).expect_err(text);
             assert!(error.to_string().contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn others_are_reached_over_tls_unless_it_is_refused() {
+        for (text, kind) in [
+            ("address = \"127.0.0.1:0\"", ListenerKind::Tcp),
+            ("address = \"0.0.0.0:0\"", ListenerKind::Tls),
+            ("address = \"127.0.0.1:0\"\nkind = \"tls\"", ListenerKind::Tls),
+            ("address = \"[::]:0\"\nkind = \"websocket_tls\"", ListenerKind::WebsocketTls),
+        ] {
+            let config = Config::from_toml(&format!("[[listeners]]\n{text}")).expect(text);
+            assert_eq!(config.listeners[0].kind(), kind, "{text}");
         }
     }
 

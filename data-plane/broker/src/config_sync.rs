@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use contract::feed::{Change, ChangesAnswer, ExportPage, Generation, Urgent, UrgentAnswer};
@@ -19,9 +19,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::owed::Owed;
-use crate::enrol::{self, EnrolError};
+use crate::enrol::{self, Candidate, EnrolError};
+use crate::node_api::CallKey;
 use crate::node_client::{CallError, NodeClient};
 use crate::report::{self, Closings};
+use crate::slots::{Sampled, Slots};
 
 /// An answer with nothing in it that came sooner than this did not wait: the next question waits instead.
 const EMPTY_ANSWER_MIN: Duration = Duration::from_secs(1);
@@ -47,6 +49,9 @@ pub(crate) trait Connections: Send + Sync + 'static {
         &self,
         entries: Vec<(u64, Affected)>,
     ) -> impl Future<Output = BTreeMap<u64, u64>> + Send;
+
+    /// What has been counted since this was asked the last time.
+    fn sample(&self) -> impl Future<Output = Sampled> + Send;
 
     /// The clients connected now, by instance.
     fn count(&self) -> impl Future<Output = BTreeMap<InstanceId, u64>> + Send;
@@ -135,6 +140,10 @@ pub(crate) struct Joining {
     pub(crate) join_token: Option<String>,
     /// What people call the node.
     pub(crate) name: String,
+    /// Where its own listener is; none: it is closed.
+    pub(crate) address: Option<String>,
+    /// Told the node's key once there is one.
+    pub(crate) call_key: Arc<OnceLock<CallKey>>,
 }
 
 /// What is kept in step, and who hears of it.
@@ -149,6 +158,8 @@ pub(crate) struct ConfigSync<C> {
     pub(crate) now: fn() -> UnixMillis,
     /// Written here, read by whoever shows it.
     pub(crate) health: Arc<SyncHealth>,
+    /// What is counted of instances, until it has been reported.
+    pub(crate) slots: Slots,
 }
 
 /// Enrols if need be, then keeps the replica in step and reports, until `stop`. Returns early only when the node cannot
@@ -162,8 +173,12 @@ pub(crate) async fn run<C: Connections>(
     let work = async {
         let mut failures = 0;
         let key = loop {
-            let token = joining.join_token.as_deref();
-            match enrol::enrol(&joining.key_path, &client, token, &joining.name, enrol::draw).await {
+            let candidate = Candidate {
+                join_token: joining.join_token.as_deref(),
+                name: &joining.name,
+                address: joining.address.as_deref(),
+            };
+            match enrol::enrol(&joining.key_path, &client, candidate, enrol::draw).await {
                 Ok(key) => break key,
                 Err(error) if error.is_passing() => {
                     sync.health.enrolment.complain("not_enrolled", &error);
@@ -174,14 +189,19 @@ pub(crate) async fn run<C: Connections>(
             }
         };
         sync.health.enrolment.answered();
-        follow(sync, client.with_key(&key)).await;
+        joining.call_key.get_or_init(|| CallKey::of_secret(&key.secret));
+        follow(sync, client.with_key(&key), joining.address).await;
         Ok(())
     };
     stop.run_until_cancelled(work).await.unwrap_or(Ok(()))
 }
 
 /// The lanes and the reports, side by side. Never returns; may be dropped at any await.
-pub(crate) async fn follow<C: Connections>(sync: ConfigSync<C>, client: NodeClient) {
+pub(crate) async fn follow<C: Connections>(
+    sync: ConfigSync<C>,
+    client: NodeClient,
+    address: Option<String>,
+) {
     let lanes = Lanes {
         closings: Closings::at(sync.replica.position()),
         replica: sync.replica,
@@ -195,9 +215,12 @@ pub(crate) async fn follow<C: Connections>(sync: ConfigSync<C>, client: NodeClie
         owed: Owed::default(),
         recheck_max: RECHECK_MAX,
     };
-    let reports = report::run(&lanes.client, &lanes.connections, &lanes.closings, &lanes.health.reports);
+    let address = address.as_deref();
+    let reports =
+        report::run(&lanes.client, &lanes.connections, &lanes.closings, address, &sync.slots, &lanes.health.reports);
     let owed = lanes.owed.settle(lanes.connections.as_ref());
-    tokio::join!(lanes.feed(), lanes.urgent(), owed, reports, forget(&lanes.replica, sync.now));
+    let counting = sync.slots.count(sync.now, || lanes.connections.sample());
+    tokio::join!(lanes.feed(), lanes.urgent(), owed, reports, counting, forget(&lanes.replica, sync.now));
 }
 
 struct Lanes<C> {

@@ -1,7 +1,9 @@
 //! CONNECT: from its bytes to a client that its worker may take, or to the answer that refuses it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use contract::ids::InstanceId;
 use contract::limits::InstanceLimits;
 use contract::refusal::Refusal;
 use mqtt::{Connect, FirstPacket};
@@ -30,11 +32,13 @@ pub(crate) struct Welcome {
 pub(crate) struct Rejection {
     pub(crate) refusal: Refusal,
     pub(crate) answer: Vec<u8>,
+    /// The instance that the connection has named, if it came so far.
+    pub(crate) instance: Option<InstanceId>,
 }
 
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, answer: refused_connack(refusal) }
+        Self { refusal, answer: refused_connack(refusal), instance: None }
     }
 }
 
@@ -45,17 +49,27 @@ pub(crate) fn decide(
     default_instance: Option<&str>,
 ) -> Result<Welcome, Rejection> {
     match mqtt::decode_first(frame) {
-        Ok(FirstPacket::Connect(connect)) => Ok(welcome(node, &connect, default_instance)?),
+        Ok(FirstPacket::Connect(connect)) => {
+            let named = Cell::new(None);
+            welcome(node, &connect, default_instance, &named)
+                .map_err(|refusal| Rejection { instance: named.get(), ..refusal.into() })
+        }
         Ok(FirstPacket::UnsupportedVersion(version)) => {
             let mut answer = Vec::new();
             mqtt::connack_unsupported_version(&mut answer, version);
-            Err(Rejection { refusal: Refusal::UnsupportedVersion, answer })
+            Err(Rejection { refusal: Refusal::UnsupportedVersion, answer, instance: None })
         }
         Err(error) => Err(refusal_of(error).into()),
     }
 }
 
-fn welcome(node: &Node, connect: &Connect<'_>, default_instance: Option<&str>) -> Result<Welcome, Refusal> {
+/// `named` is told the instance as soon as one is named that exists.
+fn welcome(
+    node: &Node,
+    connect: &Connect<'_>,
+    default_instance: Option<&str>,
+    named: &Cell<Option<InstanceId>>,
+) -> Result<Welcome, Refusal> {
     if connect.client_id.is_empty() && !connect.clean_session {
         return Err(Refusal::ClientIdInvalid); // [MQTT-3.1.3-8]
     }
@@ -71,7 +85,7 @@ fn welcome(node: &Node, connect: &Connect<'_>, default_instance: Option<&str>) -
         let instance = node.instances.get(rules.document.id, limits, now);
         if instance.has_connects(limits, now) { Ok(()) } else { Err(Refusal::ConnectsPerSec) }
     };
-    let (rules, proof) = node.authenticator.authenticate(claim, default_instance, unix_now(), may_connect)?;
+    let (rules, proof) = node.authenticator.authenticate(claim, default_instance, unix_now(), named, may_connect)?;
     let will = connect.will.map(|will| accept_will(&rules, &proof, &will)).transpose()?;
     let client_id = match connect.client_id {
         "" => format!("auto-{}", Uuid::now_v7().simple()).into(), // [MQTT-3.1.3-6]

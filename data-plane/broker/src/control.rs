@@ -12,8 +12,10 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::command::{Command, CredentialInUse, CredentialsAsked, Recheck};
 use crate::config_sync::Connections;
+use crate::durable::Health;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::slots::Sampled;
 
 /// Talks to every worker through its command queue; a queue that is full is waited for.
 #[derive(Clone)]
@@ -74,7 +76,7 @@ impl Control {
     }
 
     /// Asks every worker the same; a worker that is gone does not answer.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         mut question: impl FnMut(oneshot::Sender<T>) -> Command,
     ) -> Vec<oneshot::Receiver<T>> {
@@ -98,6 +100,7 @@ impl Control {
     pub(crate) async fn metrics(&self) -> Metrics {
         let mut metrics = Metrics { connections: self.node.instances.connections(), ..Metrics::default() };
         metrics.total.refused = self.node.refused.read();
+        metrics.log_fails = matches!(self.log_health(), Health::Fails(_));
         for answer in self.ask(Command::Collect).await {
             let collected = answer.await.unwrap_or_default();
             metrics.total.add(&collected.forgotten);
@@ -108,6 +111,16 @@ impl Control {
             }
         }
         metrics
+    }
+
+    /// What the threads of the node share.
+    pub(crate) const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// How the message log is.
+    pub(crate) fn log_health(&self) -> Health {
+        self.node.durable.health()
     }
 
     /// The clients connected now, by instance.
@@ -177,6 +190,10 @@ impl Connections for Control {
             *closed.entry(sequence).or_default() += sum(answers).await;
         }
         closed
+    }
+
+    async fn sample(&self) -> Sampled {
+        self.sample().await
     }
 
     async fn count(&self) -> BTreeMap<InstanceId, u64> {

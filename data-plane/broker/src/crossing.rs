@@ -1,48 +1,63 @@
-//! Messages on their way from one worker to another, for instances that are spread over several.
+//! What comes to a worker from other threads: messages from another worker, for instances that are spread over several,
+//! and from the log, whatever has become safe there.
 //!
-//! One bounded ring for each ordered pair of workers, filled once a round with one batch and emptied whole: its lock
-//! is held for the move of a few pointers. The bound is kept by not reading sockets: who is to read asks for room
-//! first, so a message that was acknowledged always has somewhere to go. A worker empties its rings whatever its own
-//! are like, so two full workers cannot lock each other.
+//! Each worker has one queue, so that what happened before something else also arrives before it. Its lock is held for
+//! the move of a few pointers. The bounds are kept by not reading sockets: between each ordered pair of workers only
+//! so many bytes may be under way, and of the log's messages only so many may lie before any one worker; who is to
+//! read asks for room first, so a message that was acknowledged always has somewhere to go. A worker empties its queue
+//! whatever its own ways are like, so two full workers cannot lock each other.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use router::WorkerId;
 use tokio::sync::Notify;
 
-/// Emptied batches whose memory a ring keeps for the next ones.
+use crate::durable::{Feed, Settled};
+
+/// Emptied batches whose memory is kept for the next ones, for each way.
 const SPARES_MAX: usize = 4;
 
 /// The largest batch whose memory is kept.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
 
-/// All rings of a node, and a door for each worker at which the others knock.
+/// All ways between the workers of a node, and for each worker the door at which it is called.
 #[derive(Debug)]
 pub(crate) struct Crossing {
     workers: usize,
     bytes_max: usize,
-    rings: Box<[Ring]>,
+    ways: Box<[Way]>,
     doors: Box<[Door]>,
+    /// Doors before which more of the log's messages lie than should.
+    crowded: AtomicUsize,
 }
 
+/// Something that has come to a worker.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// Messages of another worker: the bytes of a batch.
+    Crossed(WorkerId, Vec<u8>),
+    /// Messages that are safely in the log, in its order.
+    Committed(Arc<Feed>),
+    /// What became of the append that this worker has waited for longest.
+    Settled(Settled),
+}
+
+/// From one worker to another.
 #[derive(Debug, Default)]
-struct Ring {
-    queue: Mutex<Queue>,
+struct Way {
     bytes: AtomicUsize,
     /// The worker that fills it has found no room and waits for some.
     starved: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    batches: VecDeque<Vec<u8>>,
-    spares: Vec<Vec<u8>>,
+    spares: Mutex<Vec<Vec<u8>>>,
 }
 
 #[derive(Debug, Default)]
 struct Door {
+    arrivals: Mutex<VecDeque<Arrival>>,
+    /// Bytes of the log's messages among them.
+    committed_bytes: AtomicUsize,
     knocked: AtomicBool,
     bell: Notify,
 }
@@ -52,59 +67,91 @@ impl Crossing {
         Self {
             workers,
             bytes_max,
-            rings: (0..workers * workers).map(|_| Ring::default()).collect(),
+            ways: (0..workers * workers).map(|_| Way::default()).collect(),
             doors: (0..workers).map(|_| Door::default()).collect(),
+            crowded: AtomicUsize::new(0),
         }
     }
 
     /// Whether so many bytes, not yet handed over, still leave room. If not, `from` is knocked for once there is.
     pub(crate) fn has_room(&self, from: WorkerId, to: WorkerId, unsent: usize) -> bool {
-        let ring = self.ring(from, to);
-        let fits = |ordering| ring.bytes.load(ordering) + unsent < self.bytes_max;
+        let way = self.way(from, to);
+        let fits = |ordering| way.bytes.load(ordering) + unsent < self.bytes_max;
         if fits(Ordering::Acquire) {
             return true;
         }
-        ring.starved.store(true, Ordering::SeqCst);
+        way.starved.store(true, Ordering::SeqCst);
         // It may have been emptied just before it was called starved, and then nobody would knock. One order over
-        // all of it: either this load sees the ring emptied, or who empties it sees it starved.
+        // all of it: either this load sees the way emptied, or who empties it sees it starved.
         fits(Ordering::SeqCst)
     }
 
-    /// Whether the ring holds twice what it should: only what no read announces, like wills, comes so far.
+    /// Whether twice as much is under way as should be: only what no read announces, like wills, comes so far.
     pub(crate) fn is_overfull(&self, from: WorkerId, to: WorkerId, unsent: usize) -> bool {
-        self.ring(from, to).bytes.load(Ordering::Acquire) + unsent >= 2 * self.bytes_max
+        self.way(from, to).bytes.load(Ordering::Acquire) + unsent >= 2 * self.bytes_max
+    }
+
+    /// Whether some worker is behind with the log's messages. Every worker is knocked for once none is.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::SeqCst) > 0
     }
 
     /// Hands a batch over and wakes its worker, once until it looks.
     pub(crate) fn push(&self, from: WorkerId, to: WorkerId, batch: Vec<u8>) {
-        let ring = self.ring(from, to);
-        ring.bytes.fetch_add(batch.len(), Ordering::AcqRel);
-        ring.lock().batches.push_back(batch);
+        self.way(from, to).bytes.fetch_add(batch.len(), Ordering::AcqRel);
+        self.doors[to.index()].lock().push_back(Arrival::Crossed(from, batch));
+        self.knock(to);
+    }
+
+    /// Shows workers, a bit for each, what has come into the log.
+    pub(crate) fn show(&self, feed: &Arc<Feed>, workers: u64) {
+        for to in self.workers().filter(|worker| workers & worker.bit() != 0) {
+            let door = &self.doors[to.index()];
+            let before = door.committed_bytes.fetch_add(feed.bytes, Ordering::SeqCst);
+            if before < self.bytes_max && before + feed.bytes >= self.bytes_max {
+                self.crowded.fetch_add(1, Ordering::SeqCst);
+            }
+            door.lock().push_back(Arrival::Committed(Arc::clone(feed)));
+            self.knock(to);
+        }
+    }
+
+    /// Tells a worker what became of an append of its own.
+    pub(crate) fn settle(&self, to: WorkerId, settled: Settled) {
+        self.doors[to.index()].lock().push_back(Arrival::Settled(settled));
         self.knock(to);
     }
 
     /// Memory for a batch, of one that has been read if there is any.
     pub(crate) fn spare(&self, from: WorkerId, to: WorkerId) -> Vec<u8> {
-        self.ring(from, to).lock().spares.pop().unwrap_or_default()
+        self.way(from, to).lock().pop().unwrap_or_default()
     }
 
-    /// Everything that has come for a worker, batch by batch, each ring in its order. `read` must not panic: what it
-    /// has not read would be lost and its room with it.
-    pub(crate) fn drain(&self, to: WorkerId, mut read: impl FnMut(&[u8])) {
-        for from in (0..self.workers).filter_map(WorkerId::new) {
-            let ring = self.ring(from, to);
-            let batches = std::mem::take(&mut ring.lock().batches);
-            for batch in batches {
-                read(&batch);
-                ring.bytes.fetch_sub(batch.len(), Ordering::SeqCst);
-                let mut queue = ring.lock();
-                if queue.spares.len() < SPARES_MAX && batch.capacity() <= SPARE_BYTES_MAX {
-                    queue.spares.push(batch);
-                }
+    /// Everything that has come for a worker, in the order in which it came. `take` must not panic: what it has not
+    /// looked at would be lost and its room with it.
+    pub(crate) fn drain(&self, to: WorkerId, mut take: impl FnMut(&Arrival)) {
+        let arrivals = std::mem::take(&mut *self.doors[to.index()].lock());
+        for arrival in arrivals {
+            take(&arrival);
+            match arrival {
+                Arrival::Crossed(from, batch) => self.way(from, to).give_back(batch),
+                Arrival::Committed(feed) => self.uncrowd(to, feed.bytes),
+                Arrival::Settled(_) => {}
             }
-            if ring.starved.swap(false, Ordering::SeqCst) {
+        }
+        for from in self.workers() {
+            if self.way(from, to).starved.swap(false, Ordering::SeqCst) {
                 self.knock(from);
             }
+        }
+    }
+
+    fn uncrowd(&self, worker: WorkerId, bytes: usize) {
+        let before = self.doors[worker.index()].committed_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        let was_crowded = before >= self.bytes_max && before - bytes < self.bytes_max;
+        if was_crowded && self.crowded.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.workers().for_each(|worker| self.knock(worker));
         }
     }
 
@@ -122,14 +169,32 @@ impl Crossing {
         }
     }
 
-    fn ring(&self, from: WorkerId, to: WorkerId) -> &Ring {
-        &self.rings[from.index() * self.workers + to.index()]
+    fn workers(&self) -> impl Iterator<Item = WorkerId> + use<> {
+        (0..self.workers).filter_map(WorkerId::new)
+    }
+
+    fn way(&self, from: WorkerId, to: WorkerId) -> &Way {
+        &self.ways[from.index() * self.workers + to.index()]
     }
 }
 
-impl Ring {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl Way {
+    fn give_back(&self, batch: Vec<u8>) {
+        self.bytes.fetch_sub(batch.len(), Ordering::SeqCst);
+        let mut spares = self.lock();
+        if spares.len() < SPARES_MAX && batch.capacity() <= SPARE_BYTES_MAX {
+            spares.push(batch);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Door {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arrival>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,7 +212,10 @@ mod tests {
 
     fn drained(crossing: &Crossing, to: usize) -> Vec<Vec<u8>> {
         let mut batches = Vec::new();
-        crossing.drain(worker(to), |batch| batches.push(batch.to_vec()));
+        crossing.drain(worker(to), |arrival| match arrival {
+            Arrival::Crossed(_, batch) => batches.push(batch.clone()),
+            Arrival::Committed(_) | Arrival::Settled(_) => panic!("from the log"),
+        });
         batches
     }
 

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use contract::qos::Qos;
-use engine::{Envelope, EnvelopeError, Envelopes};
+use contract::time::UnixMillis;
+use engine::Envelope;
 use mqtt::Publish;
 use router::{Target, WorkerId};
 use session::{Delivered, Message};
@@ -41,7 +42,7 @@ impl Worker {
 
     /// Delivers a message to receivers on this worker. It is rendered once for each QoS.
     #[inline]
-    fn deliver(&self, instance: &LocalInstance, targets: &[Target], topic: &str, payload: &[u8], qos: Qos) {
+    pub(crate) fn deliver(&self, instance: &LocalInstance, targets: &[Target], topic: &str, payload: &[u8], qos: Qos) {
         let mut rendering = self.rendering.borrow_mut();
         let mut message = rendering.message(topic, payload, qos);
         let clients = self.clients.borrow();
@@ -102,7 +103,7 @@ impl Worker {
                     self.write(client);
                 }
             }
-            Delivered::Dropped(reason) => instance.counts.dropped(reason.into()),
+            Delivered::Dropped(reason) => instance.counts.dropped(reason.into(), 1),
         }
     }
 
@@ -111,7 +112,7 @@ impl Worker {
     fn deliver_over_rate(&self, client: &Rc<Client>, message: &mut Message<'_>, granted: Qos, qos: Qos) {
         let instance = &*client.instance;
         if qos.min(granted) == Qos::AtMostOnce {
-            instance.counts.dropped(DropReason::ClientRate);
+            instance.counts.dropped(DropReason::ClientRate, 1);
             return;
         }
         let mut session = client.session.borrow_mut();
@@ -127,7 +128,7 @@ impl Worker {
                     client.outbound.take(self.now(), &instance.paces().client_out, 1, bytes as usize);
                 }
             }
-            Delivered::Dropped(reason) => instance.counts.dropped(reason.into()),
+            Delivered::Dropped(reason) => instance.counts.dropped(reason.into(), 1),
         }
     }
 
@@ -170,16 +171,26 @@ impl Worker {
     /// Adds a message to this round's batch for each of the workers.
     fn cross(&self, instance: &LocalInstance, workers: u64, publish: &Publish<'_>, publisher: &str) {
         let &Publish { qos, retain, topic, payload, .. } = publish;
-        let envelope = Envelope { instance: instance.shared.id, qos, retain, topic, publisher, payload };
+        let envelope = Envelope {
+            instance: instance.shared.id,
+            qos,
+            retain,
+            retention: None,
+            stored_at: UnixMillis(0),
+            workers: 0,
+            topic,
+            publisher,
+            payload,
+        };
         let mut batches = self.crossing.borrow_mut();
         for (index, batch) in batches.iter_mut().enumerate() {
             let Some(worker) = WorkerId::new(index).filter(|worker| workers & worker.bit() != 0) else {
                 continue;
             };
             if self.node.crossing.is_overfull(self.id, worker, batch.as_bytes().len()) {
-                instance.counts.dropped(DropReason::CrossingFull);
+                instance.counts.dropped(DropReason::CrossingFull, 1);
             } else if batch.append(&envelope).is_err() {
-                instance.counts.dropped(DropReason::TooLong);
+                instance.counts.dropped(DropReason::TooLong, 1);
             }
         }
     }
@@ -195,37 +206,5 @@ impl Worker {
         workers.iter().filter(|&&worker| worker != self.id).all(|&worker| {
             self.node.crossing.has_room(self.id, worker, batches[worker.index()].as_bytes().len())
         })
-    }
-
-    /// Delivers what has come from other workers.
-    pub(crate) fn deliver_crossed(&self) {
-        self.node.crossing.drain(self.id, |batch| {
-            let Ok(envelopes) = Envelopes::read(batch) else {
-                tracing::error!("a batch of another worker has an unknown form");
-                return;
-            };
-            let mut envelopes = envelopes.into_iter();
-            // A failure costs the message that it came with; those behind it are delivered.
-            while self
-                .guard(|| envelopes.by_ref().for_each(|envelope| self.deliver_envelope(envelope)))
-                .is_none()
-            {}
-        });
-    }
-
-    fn deliver_envelope(&self, envelope: Result<Envelope<'_>, EnvelopeError>) {
-        let envelope = match envelope {
-            Ok(envelope) => envelope,
-            Err(error) => {
-                tracing::error!(error = ?error, "a message of another worker cannot be read");
-                return;
-            }
-        };
-        #[cfg(test)]
-        assert!(envelope.topic != crate::turn::FAILS_CROSSED, "on purpose");
-        let instance = self.instances.borrow().get(&envelope.instance).cloned();
-        let Some(instance) = instance else { return };
-        let route = self.route(&instance, envelope.topic);
-        self.deliver(&instance, route.on(self.id), envelope.topic, envelope.payload, envelope.qos);
     }
 }

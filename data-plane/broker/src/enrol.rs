@@ -94,21 +94,31 @@ pub(crate) fn draw(bytes: &mut [u8]) -> Result<(), NoRandomness> {
     aws_lc_rs::rand::fill(bytes).map_err(|_| NoRandomness)
 }
 
-/// The node's key: from the file at `path`, else by enrolling with the join token under `name`.
+/// What a node says of itself when it enrols.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    /// The right to join.
+    pub(crate) join_token: Option<&'a str>,
+    /// What people call it.
+    pub(crate) name: &'a str,
+    /// Where its own listener is; none: it is closed.
+    pub(crate) address: Option<&'a str>,
+}
+
+/// The node's key: from the file at `path`, else by enrolling.
 ///
 /// One attempt; said again it goes on where the last one ended, with the same secret.
 pub(crate) async fn enrol(
     path: &Path,
     client: &NodeClient,
-    join_token: Option<&str>,
-    name: &str,
+    candidate: Candidate<'_>,
     draw: Draw,
 ) -> Result<NodeKey, EnrolError> {
     let found = load(path)?;
     if let Some((secret, Some(node))) = found {
         return Ok(NodeKey { node, secret });
     }
-    let join_token = join_token.ok_or(EnrolError::NoJoinToken)?;
+    let join_token = candidate.join_token.ok_or(EnrolError::NoJoinToken)?;
     let secret = if let Some((secret, _)) = found {
         secret
     } else {
@@ -120,8 +130,9 @@ pub(crate) async fn enrol(
     let request = EnrolRequest {
         join_token: join_token.to_owned(),
         secret_sha256: Base64(digest::digest(&digest::SHA256, &secret).as_ref().to_vec()),
-        name: name.to_owned(),
+        name: candidate.name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        address: candidate.address.map(str::to_owned),
     };
     let node = client.enrol(&request).await?.node;
     store(path, &secret, Some(node))?;

@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use contract::refusal::Refusal;
 use mqtt::ConnectReturnCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::transport::Transport;
+use crate::websocket::CloseCode;
 
 /// Bytes thrown away at a time.
 const SCRAP_BYTES: usize = 512;
 
-/// Writes `last`, closes our side and reads on until the peer has closed its own, for at most `time_max`.
-pub(crate) async fn farewell(mut stream: TcpStream, last: Vec<u8>, time_max: Duration) {
+/// Writes `last`, closes our side and reads on until the peer has closed its own, for at most `time_max`. A WebSocket
+/// is told `code`.
+pub(crate) async fn farewell(mut transport: Transport, last: Vec<u8>, code: CloseCode, time_max: Duration) {
     let close = async {
-        stream.write_all(&last).await?;
+        transport.close(&last, code).await?;
         drop(last);
-        stream.shutdown().await?;
-        let mut scrap = [0; SCRAP_BYTES];
-        while stream.read(&mut scrap).await? > 0 {}
-        Ok::<_, std::io::Error>(())
+        transport.drain(&mut [0; SCRAP_BYTES]).await
     };
     // Whoever goes first, or breaks, ends it.
     let _ = tokio::time::timeout(time_max, close).await;
@@ -33,6 +32,7 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::ProtocolError
         | Refusal::ConnectTimeout
         | Refusal::TooManyHandshakes
+        | Refusal::TlsHandshakeFailed
         | Refusal::PacketBytesMax => None,
         Refusal::UnsupportedVersion => Some(ConnectReturnCode::UnacceptableProtocolVersion),
         Refusal::ClientIdInvalid | Refusal::ClientIdInUse | Refusal::ClientIdNotAllowed => {
@@ -42,6 +42,7 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::ConnectsPerSec
         | Refusal::ConnectionsPerSubjectMax
         | Refusal::NodeStopping
+        | Refusal::StorageUnavailable
         | Refusal::InternalError => Some(ConnectReturnCode::ServerUnavailable),
         Refusal::CredentialsWrong | Refusal::TokenInvalid => Some(ConnectReturnCode::BadUserNameOrPassword),
         Refusal::InstanceUnknown
@@ -56,7 +57,6 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::WillNotAuthorized
         | Refusal::NotAuthorized
         | Refusal::TopicNotProvisioned
-        | Refusal::QosNotSupported
         | Refusal::RetainNotSupported
         | Refusal::PayloadBytesMax
         | Refusal::TopicLevelsMax
@@ -83,21 +83,24 @@ pub(crate) fn refused_connack(refusal: Refusal) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::transport::Layers;
 
-    async fn pair() -> (TcpStream, TcpStream) {
+    async fn pair() -> (Transport, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connects");
-        (listener.accept().await.expect("accepts").0, peer)
+        (Transport::new(listener.accept().await.expect("accepts").0, Layers::default()), peer)
     }
 
     #[tokio::test]
     async fn the_peer_hears_the_last_word_and_is_read_until_it_closes() {
         let (ours, mut peer) = pair().await;
         peer.write_all(&[0; 10_000]).await.expect("is sent");
-        let parting = tokio::spawn(farewell(ours, b"reason".to_vec(), Duration::from_mins(1)));
+        let parting =
+            tokio::spawn(farewell(ours, b"reason".to_vec(), CloseCode::Normal, Duration::from_mins(1)));
         let mut heard = Vec::new();
         peer.read_to_end(&mut heard).await.expect("no reset");
         assert_eq!(heard, b"reason");
@@ -112,6 +115,6 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_stays_is_not_waited_for() {
         let (ours, _peer) = pair().await;
-        farewell(ours, Vec::new(), Duration::from_millis(20)).await;
+        farewell(ours, Vec::new(), CloseCode::Normal, Duration::from_millis(20)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The front: connections that are not yet clients. They are bounded in number, bytes and time, and a storm of them
 //! cannot stall a worker.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +11,26 @@ use contract::refusal::Refusal;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use mqtt::kind;
-use tokio::io::AsyncReadExt;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::authenticate::Proof;
 use crate::command::{Command, Newcomer};
+use crate::config::ListenerKind;
 use crate::connect::{Rejection, Welcome, decide};
 use crate::control::Control;
 use crate::farewell::farewell;
 use crate::node::Node;
+use crate::tls::Tls;
+use crate::transport::{Layers, Received, Transport};
 use crate::turn::refusal_of;
+use crate::websocket::listen;
+use crate::websocket::mount::Mount;
 
 /// What is read of a CONNECT at first: most are shorter.
 const CONNECT_BYTES: usize = 512;
@@ -28,77 +38,147 @@ const CONNECT_BYTES: usize = 512;
 /// The pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listening socket and the instance of those who name none.
+/// A listening socket, what is spoken there, and the instance of those who name none.
 pub(crate) struct Door {
     pub(crate) listener: std::net::TcpListener,
+    pub(crate) kind: ListenerKind,
     pub(crate) default_instance: Option<Arc<str>>,
 }
 
+/// What the doors share.
+pub(crate) struct Front {
+    pub(crate) node: Arc<Node>,
+    /// There if a door needs it.
+    tls: Option<Tls>,
+    handshakes: Arc<Handshakes>,
+    runtime: Handle,
+}
+
 /// Accepts connections until the node stops; those that are not yet clients are then dropped.
-pub(crate) async fn run(node: Arc<Node>, doors: Vec<Door>) -> std::io::Result<()> {
-    let handshakes = Arc::new(Handshakes::default());
+pub(crate) async fn run(
+    node: Arc<Node>,
+    doors: Vec<Door>,
+    tls: Option<Tls>,
+    mount: Option<Mount>,
+) -> std::io::Result<()> {
+    let front = Arc::new(Front { node, tls, handshakes: Arc::default(), runtime: Handle::current() });
     let mut accepting = JoinSet::new();
-    for door in doors {
-        let listener = TcpListener::from_std(door.listener)?;
-        accepting.spawn(accept(Arc::clone(&node), Arc::clone(&handshakes), listener, door.default_instance));
+    for Door { listener, kind, default_instance } in doors {
+        let listener = TcpListener::from_std(listener)?;
+        accepting.spawn(Arc::clone(&front).accept(listener, kind, default_instance));
+    }
+    if let Some(mount) = mount {
+        mount.open(front);
     }
     accepting.join_all().await;
     Ok(())
 }
 
-async fn accept(
-    node: Arc<Node>,
-    handshakes: Arc<Handshakes>,
-    listener: TcpListener,
-    default_instance: Option<Arc<str>>,
-) {
-    let mut is_well = true;
-    while let Some(accepted) = node.stop.run_until_cancelled(listener.accept()).await {
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if std::mem::take(&mut is_well) {
-                    tracing::warn!(error = ?error, "connections cannot be accepted");
+impl Front {
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        kind: ListenerKind,
+        default_instance: Option<Arc<str>>,
+    ) {
+        let mut is_well = true;
+        while let Some(accepted) = self.node.stop.run_until_cancelled(listener.accept()).await {
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if std::mem::take(&mut is_well) {
+                        tracing::warn!(error = ?error, "connections cannot be accepted");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        is_well = true;
-        let Some(permit) = Handshakes::admit(&handshakes, peer.ip(), &node) else {
-            node.refused.add(Refusal::TooManyHandshakes);
-            continue;
-        };
-        let (node, default_instance) = (Arc::clone(&node), default_instance.clone());
-        tokio::spawn(async move {
-            let stop = node.stop.clone();
-            stop.run_until_cancelled(shake_hands(&node, stream, peer, default_instance.as_deref())).await;
-            drop(permit);
-        });
+            };
+            is_well = true;
+            let Some(permit) = self.admit(peer.ip()) else { continue };
+            let (front, default_instance) = (Arc::clone(&self), default_instance.clone());
+            self.spawn(async move {
+                let open = front.open(stream, kind);
+                front.shake_hands(open, peer, default_instance, permit).await;
+            });
+        }
     }
-}
 
-/// Brings one connection to its worker, or to its end.
-async fn shake_hands(
-    node: &Arc<Node>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    default_instance: Option<&str>,
-) {
-    // An acknowledgement and a message in two segments would else wait 40 ms for each other.
-    let _ = stream.set_nodelay(true);
-    let rechecks = node.rechecks.load(Ordering::SeqCst);
-    let connect = tokio::time::timeout(
-        node.config.front.connect_time_max(),
-        read_connect(node, &mut stream, default_instance),
-    );
-    match connect.await.unwrap_or_else(|_| Err(Refusal::ConnectTimeout.into())) {
-        Ok(Some((welcome, rest))) => hand_to_worker(node, stream, welcome, rest, rechecks).await,
-        Ok(None) => {}
-        Err(Rejection { refusal, answer }) => {
-            node.refused.add(refusal);
-            tracing::debug!(%peer, reason = refusal.name(), "connection refused");
-            farewell(stream, answer, node.config.front.linger_time_max()).await;
+    /// A place among those that are not yet clients. Without one the refusal is counted.
+    pub(crate) fn admit(&self, address: IpAddr) -> Option<Permit> {
+        let permit = Handshakes::admit(&self.handshakes, address, &self.node);
+        if permit.is_none() {
+            self.node.refused.add(None, Refusal::TooManyHandshakes);
+        }
+        permit
+    }
+
+    /// Does something on the front's threads until the node stops.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.node.stop.clone();
+        self.runtime.spawn(async move { stop.run_until_cancelled(work).await });
+    }
+
+    /// What lies over a connection; `None`: the peer has not come so far.
+    async fn open(&self, stream: TcpStream, kind: ListenerKind) -> Option<Transport> {
+        // An acknowledgement and a message in two segments would else wait 40 ms for each other.
+        let _ = stream.set_nodelay(true);
+        let origins = &self.node.config.websocket.allowed_origins;
+        match kind {
+            ListenerKind::Tcp => Some(Transport::new(stream, Layers::default())),
+            ListenerKind::Tls => {
+                let (stream, tls) = self.accept_tls(stream, |tls| &tls.mqtt).await?.into_inner();
+                Some(Transport::new(stream, Layers { tls: Some(tls), ..Layers::default() }))
+            }
+            ListenerKind::Websocket => listen::upgrade(stream, origins).await,
+            ListenerKind::WebsocketTls => {
+                listen::upgrade(self.accept_tls(stream, |tls| &tls.http).await?, origins).await
+            }
+        }
+    }
+
+    async fn accept_tls(
+        &self,
+        stream: TcpStream,
+        config: impl FnOnce(&Tls) -> &Arc<ServerConfig>,
+    ) -> Option<TlsStream<TcpStream>> {
+        let config = Arc::clone(config(self.tls.as_ref()?));
+        match TlsAcceptor::from(config).accept(stream).await {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                self.node.refused.add(None, Refusal::TlsHandshakeFailed);
+                tracing::debug!(%error, "no TLS");
+                None
+            }
+        }
+    }
+
+    /// Brings one connection to its worker, or to its end.
+    pub(crate) async fn shake_hands(
+        &self,
+        open: impl Future<Output = Option<Transport>>,
+        peer: SocketAddr,
+        default_instance: Option<Arc<str>>,
+        _permit: Permit,
+    ) {
+        let node = &self.node;
+        let rechecks = node.rechecks.load(Ordering::SeqCst);
+        let deadline = Instant::now() + node.config.front.connect_time_max();
+        let Ok(opened) = timeout_at(deadline, open).await else {
+            node.refused.add(None, Refusal::ConnectTimeout);
+            return;
+        };
+        let Some(mut transport) = opened else { return };
+        let connect = read_connect(node, &mut transport, default_instance.as_deref());
+        let connected =
+            timeout_at(deadline, connect).await.unwrap_or_else(|_| Err(Refusal::ConnectTimeout.into()));
+        match connected {
+            Ok(Some((welcome, rest))) => hand_to_worker(node, transport, welcome, rest, rechecks).await,
+            Ok(None) => {}
+            Err(Rejection { refusal, answer, instance }) => {
+                node.refused.add(instance, refusal);
+                tracing::debug!(%peer, reason = refusal.name(), "connection refused");
+                farewell(transport, answer, refusal.into(), node.config.front.linger_time_max()).await;
+            }
         }
     }
 }
@@ -106,40 +186,59 @@ async fn shake_hands(
 /// Reads the first packet and decides about it; `None`: the peer has gone.
 async fn read_connect(
     node: &Node,
-    stream: &mut TcpStream,
+    transport: &mut Transport,
     default_instance: Option<&str>,
 ) -> Result<Option<(Welcome, Vec<u8>)>, Rejection> {
-    let mut bytes = Vec::with_capacity(CONNECT_BYTES);
+    let mut bytes = vec![0; CONNECT_BYTES];
+    let mut received = 0;
     loop {
-        match stream.read_buf(&mut bytes).await {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
+        let read = poll_fn(|cx| transport.poll_receive(cx, &mut bytes[received..])).await;
+        if transport.has_more_to_write() {
+            // What is not taken at once goes with the next output.
+            let _ = transport.write(&[]);
         }
+        match read {
+            Received::Bytes(read, _) => received += read,
+            Received::Nothing => continue,
+            Received::End => return Ok(None),
+            Received::Broken(refusal) => {
+                return Err(Rejection { refusal, answer: Vec::new(), instance: None });
+            }
+        }
+        let so_far = &bytes[..received];
         // Before CONNECT nobody is listened to for long: another packet is refused at its first byte.
-        if bytes.first().is_some_and(|first| first >> 4 != kind::CONNECT) {
+        if so_far.first().is_some_and(|first| first >> 4 != kind::CONNECT) {
             return Err(Refusal::ProtocolError.into());
         }
-        let frame = mqtt::frame(&bytes, node.config.front.connect_bytes_max)
+        let frame = mqtt::frame(so_far, node.config.front.connect_bytes_max)
             .map_err(|error| Rejection::from(refusal_of(error)))?;
         if let Some(frame) = frame {
             let welcome = decide(node, frame, default_instance)?;
-            let rest = bytes[frame.total..].to_vec();
+            let rest = so_far[frame.total..].to_vec();
             return Ok(Some((welcome, rest)));
         }
-        bytes.reserve(bytes.len().max(CONNECT_BYTES));
+        if received == bytes.len() {
+            bytes.resize(2 * received, 0);
+        }
     }
 }
 
-async fn hand_to_worker(node: &Arc<Node>, stream: TcpStream, welcome: Welcome, rest: Vec<u8>, rechecks: u64) {
+async fn hand_to_worker(
+    node: &Arc<Node>,
+    transport: Transport,
+    welcome: Welcome,
+    rest: Vec<u8>,
+    rechecks: u64,
+) {
     let Welcome { client_id, keep_alive_secs, will, proof, instance } = welcome;
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok(transport) = transport.into_parts() else { return };
     let id = instance.id;
     let credential = match &proof {
         Proof::Credential { document, .. } => Some(document.id),
         Proof::Token(_) => None,
     };
     let worker = instance.worker_of(&client_id);
-    let newcomer = Newcomer { stream, rest, client_id, keep_alive_secs, will, proof, instance };
+    let newcomer = Newcomer { transport, rest, client_id, keep_alive_secs, will, proof, instance };
     if node.commands_of(worker).send(Command::Admit(Box::new(newcomer))).await.is_err() {
         return; // the worker is gone, and with it the node
     }
@@ -154,12 +253,12 @@ async fn hand_to_worker(node: &Arc<Node>, stream: TcpStream, welcome: Welcome, r
 
 /// How many connections are not yet clients, in all and by address.
 #[derive(Default)]
-struct Handshakes {
+pub(crate) struct Handshakes {
     by_address: Mutex<HashMap<IpAddr, usize, RandomState>>,
     total: std::sync::atomic::AtomicUsize,
 }
 
-struct Permit {
+pub(crate) struct Permit {
     handshakes: Arc<Handshakes>,
     address: IpAddr,
 }

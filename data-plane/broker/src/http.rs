@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
+use crate::durable::Health;
 use crate::metrics::{Counts, Metrics};
 
 /// The media type of what [`Registry`] is encoded to.
@@ -31,10 +32,20 @@ pub(crate) async fn run(
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .with_state(Arc::new(control));
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// The process serves as long as it answers. A log that fails is said, but does not make it worth a restart: what is not
+/// stored goes on.
+async fn health(State(control): State<Arc<Control>>) -> String {
+    match control.log_health() {
+        Health::Good => "ok\n".to_owned(),
+        Health::Warns(what) => format!("ok\nthe message log: {what}\n"),
+        Health::Fails(why) => format!("degraded\nthe message log stores nothing: {why}\n"),
+    }
 }
 
 async fn metrics(State(control): State<Arc<Control>>) -> impl IntoResponse {
@@ -64,6 +75,7 @@ const BY_INSTANCE: &[ByInstance] = &[
     ("bytes_in", "Bytes of the packets of accepted messages", |counts| counts.bytes_in),
     ("messages_out", "Messages for clients, one for each receiver", |counts| counts.messages_out),
     ("bytes_out", "Bytes of the packets of messages for clients", |counts| counts.bytes_out),
+    ("messages_stored", "Messages that are safely in the log", |counts| counts.messages_stored),
     ("messages_unmatched", "Messages accepted that nobody wanted", |counts| counts.messages_unmatched),
 ];
 
@@ -89,6 +101,9 @@ impl Collector for Scrape {
             dropped,
             ConstCounter::new,
         )?;
+        let log_fails = ConstGauge::new(u64::from(metrics.log_fails));
+        let help = "1 while the message log does not store: what is to be stored is refused";
+        log_fails.encode(encoder.encode_descriptor("log_fails", help, None, log_fails.metric_type())?)?;
         let panics = ConstCounter::new(metrics.panics);
         let help = "Failures of the program that cost one client its connection";
         let panics_encoder = encoder.encode_descriptor("panics", help, None, panics.metric_type())?;
@@ -124,7 +139,7 @@ mod tests {
     fn metrics_are_named_and_labelled() {
         let instance = InstanceId(uuid::Uuid::from_u128(1));
         let counts = Counts { messages_in: 7, ..Counts::default() };
-        let mut metrics = Metrics { panics: 2, ..Metrics::default() };
+        let mut metrics = Metrics { panics: 2, log_fails: true, ..Metrics::default() };
         metrics.connections.insert(instance, 3);
         metrics.instances.insert(instance, counts);
         metrics.total.refused.insert(Refusal::TokenExpired, 5);
@@ -133,6 +148,7 @@ mod tests {
             format!("broker_connections{{instance=\"{instance}\"}} 3"),
             format!("broker_messages_in_total{{instance=\"{instance}\"}} 7"),
             "broker_refused_total{reason=\"token_expired\"} 5".to_owned(),
+            "broker_log_fails 1".to_owned(),
             "broker_panics_total 2".to_owned(),
             "# EOF".to_owned(),
         ] {

@@ -105,6 +105,7 @@ pub(crate) struct Instance {
     pub(crate) inbound: SharedBucket,
     pub(crate) outbound: SharedBucket,
     workers: Box<[WorkerId]>,
+    workers_mask: u64,
     hasher: RandomState,
     used_at: AtomicU64,
     seats: Mutex<Seats>,
@@ -141,6 +142,7 @@ impl Instance {
             routes: RwLock::new(routes),
             inbound: SharedBucket::default(),
             outbound: SharedBucket::default(),
+            workers_mask: workers.iter().fold(0, |mask, worker| mask | worker.bit()),
             workers,
             hasher,
             used_at: AtomicU64::new(now),
@@ -153,6 +155,12 @@ impl Instance {
     /// The workers that it is spread over.
     pub(crate) fn workers(&self) -> &[WorkerId] {
         &self.workers
+    }
+
+    /// The same, a bit for each.
+    #[inline]
+    pub(crate) const fn workers_mask(&self) -> u64 {
+        self.workers_mask
     }
 
     /// The worker that owns the client of this identifier.

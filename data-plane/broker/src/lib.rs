@@ -2,7 +2,9 @@
 //! keeping its configuration. It obeys: nothing is decided here that the configuration does not say, and nothing waits
 //! for the controller.
 
+mod api_publish;
 mod app;
+mod arrivals;
 mod authenticate;
 mod buckets;
 mod client;
@@ -14,6 +16,9 @@ mod connect;
 mod control;
 mod crossing;
 mod delivery;
+mod durable;
+mod durable_appends;
+mod embedded;
 pub(crate) mod enrol;
 mod farewell;
 mod front;
@@ -23,6 +28,7 @@ mod local_instance;
 mod membership;
 mod metrics;
 mod node;
+pub(crate) mod node_api;
 pub(crate) mod node_client;
 mod placement;
 mod policy;
@@ -30,20 +36,31 @@ mod publish;
 mod recheck;
 pub(crate) mod report;
 mod round;
+mod sampling;
 mod routes;
 mod schedule;
 mod sink;
+mod slots;
 mod timers;
+mod tls;
 mod tokens;
 mod topics;
+mod transport;
 mod turn;
+mod websocket;
 mod worker;
 
-pub use app::{Broker, ClientStartError, StartError, start};
+pub use app::{Broker, ClientStartError, Extras, StartError, start, start_with};
 pub use config::Config;
 pub use metrics::{Counts, DropReason, Metrics};
+pub use tls::Tls;
+pub use websocket::mount::Mount;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_log;
+#[cfg(test)]
+mod testing_ways;
 #[cfg(test)]
 mod tests;

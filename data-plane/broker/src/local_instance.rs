@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use contract::limits::InstanceLimits;
+use contract::topic;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use replica::InstanceRules;
@@ -66,6 +67,12 @@ pub(crate) struct LocalInstance {
     pub(crate) deferred: RefCell<VecDeque<ClientKey>>,
     /// A timer is set for those that wait for the instance.
     pub(crate) is_timed: Cell<bool>,
+    /// Messages of some of its topics go, or once went, by way of the log.
+    pub(crate) uses_log: Cell<bool>,
+    /// Topics whose messages did until lately: one may still be on that way, and must not be overtaken.
+    fading: RefCell<Vec<Box<str>>>,
+    /// The number of the last append in which there may be such messages.
+    fading_until: Cell<u64>,
     /// When its last client left.
     pub(crate) unused_since: Cell<Micros>,
 }
@@ -73,6 +80,7 @@ pub(crate) struct LocalInstance {
 impl LocalInstance {
     pub(crate) fn new(shared: Arc<Instance>, rules: Arc<InstanceRules>, now: Micros) -> Self {
         let paces = Paces::from(&rules.document.limits);
+        let uses_log = uses_log(&rules);
         let lessor = |bucket| {
             let instance = Arc::clone(&shared);
             (shared.workers().len() > 1).then_some(Lessor { instance, shared: bucket })
@@ -92,6 +100,9 @@ impl LocalInstance {
             turns: Cell::new(0),
             deferred: RefCell::default(),
             is_timed: Cell::new(false),
+            uses_log: Cell::new(uses_log),
+            fading: RefCell::default(),
+            fading_until: Cell::new(0),
             unused_since: Cell::new(now),
         }
     }
@@ -101,11 +112,45 @@ impl LocalInstance {
         Arc::clone(&self.rules.borrow())
     }
 
-    /// Takes other rules. Rates change at once: what is in the buckets is kept.
-    pub(crate) fn adopt(&self, rules: Arc<InstanceRules>) {
+    /// Takes other rules. Rates change at once: what is in the buckets is kept. `append` is the number of the last
+    /// append of its worker, made or in the making.
+    pub(crate) fn adopt(&self, rules: Arc<InstanceRules>, append: u64) {
+        self.note_fading(&rules, append);
+        self.uses_log.set(self.uses_log.get() || uses_log(&rules));
         self.epoch.set(rules.epoch);
         *self.paces.borrow_mut() = Rc::new(Paces::from(&rules.document.limits));
         *self.rules.borrow_mut() = rules;
+    }
+
+    /// Keeps in mind which topics are no longer stored.
+    fn note_fading(&self, rules: &InstanceRules, append: u64) {
+        let before = self.rules.borrow();
+        let is_stored =
+            |rules: &InstanceRules, name: &str| rules.topics.get(name).is_some_and(|rule| rule.history.is_some());
+        let mut fading = self.fading.borrow_mut();
+        let stored = before.topics.keys().filter(|&name| is_stored(&before, name));
+        for name in stored.filter(|&name| !is_stored(rules, name)) {
+            self.fading_until.set(append);
+            if !fading.contains(name) {
+                fading.push(name.clone());
+            }
+        }
+    }
+
+    /// Whether messages of this topic are stored.
+    pub(crate) fn stores(&self, topic: &str) -> bool {
+        let rules = self.rules.borrow();
+        rules.topics.get(topic::first_level(topic)).is_some_and(|rule| rule.history.is_some())
+    }
+
+    /// Whether a message of this topic must wait until what was stored before it has been delivered. `settled` is the
+    /// number of the last append of its worker of which that is known.
+    #[inline]
+    pub(crate) fn is_fading(&self, topic: &str, settled: u64) -> bool {
+        if self.fading_until.get() <= settled {
+            return false;
+        }
+        self.fading.borrow().iter().any(|name| **name == *topic::first_level(topic))
     }
 
     #[inline]
@@ -121,4 +166,8 @@ impl LocalInstance {
         let outbound = self.outbound.wait(now, &paces.outbound);
         inbound.max(outbound)
     }
+}
+
+fn uses_log(rules: &InstanceRules) -> bool {
+    rules.topics.values().any(|rule| rule.history.is_some())
 }

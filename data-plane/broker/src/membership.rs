@@ -5,13 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
-use contract::qos::Qos;
 use contract::refusal::Refusal;
 use mqtt::{ConnectReturnCode, Publish};
 use replica::InstanceRules;
 use router::ClientKey;
 use session::{Bounds, Ended, Session, Settings, Will};
-use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use crate::client::{Beginning, Client, Ending};
@@ -19,7 +17,11 @@ use crate::command::{Collected, Command, Newcomer};
 use crate::farewell::{farewell, refused_connack};
 use crate::instances::{Instance, Seat};
 use crate::local_instance::LocalInstance;
+use crate::metrics::DropReason;
 use crate::policy::Verdict;
+use crate::publish::Taken;
+use crate::transport::Transport;
+use crate::websocket::CloseCode;
 use crate::worker::Worker;
 
 impl Worker {
@@ -31,6 +33,8 @@ impl Worker {
             Command::Recheck(recheck, answer) => drop(answer.send(self.recheck(&recheck))),
             Command::ListCredentials(asked, answer) => drop(answer.send(self.list_credentials(&asked))),
             Command::Collect(answer) => drop(answer.send(self.collect())),
+            Command::Sample(answer) => drop(answer.send(self.sample())),
+            Command::Publish(request) => self.publish_for(*request),
         }));
         if obeyed.is_err() {
             self.panics.set(self.panics.get() + 1);
@@ -39,14 +43,15 @@ impl Worker {
 
     fn admit(&self, newcomer: Newcomer) {
         let examined = self.examine(&newcomer);
+        let id = newcomer.instance.id;
         // A socket that cannot be used is one that the peer has given up.
-        let Ok(stream) = TcpStream::from_std(newcomer.stream) else { return };
+        let Ok(transport) = Transport::from_parts(newcomer.transport) else { return };
         let Newcomer { rest, client_id, keep_alive_secs, will, proof, .. } = newcomer;
         let (instance, seat) = match examined {
             Ok(examined) => examined,
             Err(refusal) => {
-                self.node.refused.add(refusal);
-                self.linger(stream, refused_connack(refusal));
+                self.node.refused.add(Some(id), refusal);
+                self.linger(transport, refused_connack(refusal), refusal);
                 return;
             }
         };
@@ -58,7 +63,9 @@ impl Worker {
         let key = ClientKey::new(u32::try_from(slot.key()).unwrap_or(u32::MAX), self.generation.get());
         let client_id: Rc<str> = client_id.into();
         instance.clients.borrow_mut().insert(Rc::clone(&client_id), key);
-        let beginning = Beginning { key, client_id, instance, proof, session, stream, received: rest, seat };
+        instance.counts.connected();
+        let beginning =
+            Beginning { key, client_id, instance, proof, session, transport, received: rest, seat };
         let client = Rc::new(Client::new(self.now(), beginning));
         slot.insert(Rc::clone(&client));
         drop(clients);
@@ -103,19 +110,23 @@ impl Worker {
     }
 
     /// An instance on this worker, with the rules given.
-    fn local_instance(&self, shared: &Arc<Instance>, rules: Arc<InstanceRules>) -> Rc<LocalInstance> {
+    pub(crate) fn local_instance(
+        &self,
+        shared: &Arc<Instance>,
+        rules: Arc<InstanceRules>,
+    ) -> Rc<LocalInstance> {
         let mut instances = self.instances.borrow_mut();
         if let Some(instance) = instances.get(&shared.id)
             && Arc::ptr_eq(&instance.shared, shared)
         {
             if !Arc::ptr_eq(&instance.rules(), &rules) {
-                instance.adopt(rules);
+                instance.adopt(rules, self.last_append());
             }
             return Rc::clone(instance);
         }
         let instance = Rc::new(LocalInstance::new(Arc::clone(shared), rules, self.now()));
         if let Some(before) = instances.insert(shared.id, Rc::clone(&instance)) {
-            self.forgotten.borrow_mut().add(&before.counts.read());
+            self.keep_counts(&before);
         }
         instance
     }
@@ -126,6 +137,7 @@ impl Worker {
         let Some(session) = client.session.borrow_mut().take() else { return };
         let ending = client.ending.get().unwrap_or(Ending::Gone);
         let instance = &client.instance;
+        instance.counts.disconnected();
         {
             let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
             for (filter, _) in session.subscriptions() {
@@ -162,49 +174,54 @@ impl Worker {
             ) => Err(refusal),
             Ending::Refused(_) | Ending::Disconnected | Ending::Gone => proof.check(&rules),
         };
-        let verdict = || Verdict::of(&rules, proof.grants(), will.topic.as_str());
-        if allowed.and_then(|()| verdict().check(will.qos, false, &will.payload)).is_err() {
+        let verdict = Verdict::of(&rules, proof.grants(), will.topic.as_str());
+        if allowed.and_then(|()| verdict.check(will.qos, false, &will.payload)).is_err() {
             instance.counts.refused.add(Refusal::WillNotAuthorized);
             return;
         }
-        let route = self.route(instance, will.topic.as_str());
         let publish = Publish {
             dup: false,
-            qos: will.qos.min(Qos::AtLeastOnce),
+            qos: will.qos,
             retain: false,
             topic: will.topic.as_str(),
             packet_id: None,
             payload: &will.payload,
         };
         instance.counts.came_in(publish.topic.len() + publish.payload.len());
-        self.hand_over(instance, &route, &publish, &client.client_id);
+        let route = self.route(instance, publish.topic);
+        if verdict.history.is_some() && !self.can_append(&publish, &client.client_id) {
+            instance.counts.dropped(DropReason::StorageUnavailable, 1);
+            return;
+        }
+        self.pass_on(client, &Taken { route, history: verdict.history }, &publish);
     }
 
     /// Lets go of the connection. Whoever left by itself is not waited for.
     fn part(&self, client: &Client, ending: Ending) {
-        let stream = client.stream.borrow_mut().take();
+        let transport = client.transport.borrow_mut().take();
         let output = client.output.take();
         drop(client.received.take());
         client.wake();
-        let Some(stream) = stream else { return };
+        let Some(mut transport) = transport else { return };
         match ending {
-            Ending::Gone => {}
-            Ending::Disconnected => drop(stream.try_write(&output)),
-            Ending::Refused(_) => self.linger(stream, output),
+            // A last word of a layer, such as the answer to a close of WebSocket, may be under way.
+            Ending::Gone => drop(transport.write(&[])),
+            Ending::Disconnected => transport.part(&output, CloseCode::Normal),
+            Ending::Refused(refusal) => self.linger(transport, output, refusal),
         }
     }
 
     /// Closes a connection in peace, beside the others.
-    fn linger(&self, stream: TcpStream, last: Vec<u8>) {
+    fn linger(&self, transport: Transport, last: Vec<u8>, refusal: Refusal) {
         if self.lingering.get() >= self.node.config.worker.lingering_max {
-            let _ = stream.try_write(&last);
+            transport.part(&last, refusal.into());
             return;
         }
         let (lingering, lingered) = (Rc::clone(&self.lingering), Rc::clone(&self.lingered));
         let time_max = self.node.config.front.linger_time_max();
         lingering.set(lingering.get() + 1);
         spawn_local(async move {
-            farewell(stream, last, time_max).await;
+            farewell(transport, last, refusal.into(), time_max).await;
             lingering.set(lingering.get() - 1);
             lingered.notify_one();
         });
@@ -213,6 +230,9 @@ impl Worker {
     /// Sends every client away, withholding their wills, and waits until the last has gone.
     pub(crate) async fn stop(&self) {
         self.is_stopping.set(true);
+        self.open_round();
+        // What was handed in is answered before anybody is sent away, unless the log takes too long.
+        let _ = tokio::time::timeout(self.node.config.stop_time_max() / 2, self.settle_all()).await;
         self.open_round();
         let clients: Vec<_> = self.clients.borrow().iter().map(|(_, client)| Rc::clone(client)).collect();
         for client in clients {

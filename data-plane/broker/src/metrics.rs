@@ -1,7 +1,7 @@
 //! What is counted. A worker counts in plain cells, the front in atomics it touches once a connection; nobody adds
 //! them up until somebody asks.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,12 +25,14 @@ pub enum DropReason {
     ClientRate,
     /// The way to another worker is full of what cannot be held back; only of wills.
     CrossingFull,
+    /// The message log has not taken it; only of messages that nobody is told about.
+    StorageUnavailable,
 }
 
 impl DropReason {
     /// Every reason.
     pub const ALL: &[Self] =
-        &[Self::OutboxMessages, Self::OutboxBytes, Self::TooLong, Self::ClientRate, Self::CrossingFull];
+        &[Self::OutboxMessages, Self::OutboxBytes, Self::TooLong, Self::ClientRate, Self::CrossingFull, Self::StorageUnavailable];
 
     /// The name in counters and events.
     #[must_use]
@@ -41,6 +43,7 @@ impl DropReason {
             Self::TooLong => "message_too_long",
             Self::ClientRate => "client_rate",
             Self::CrossingFull => "crossing_full",
+            Self::StorageUnavailable => "storage_unavailable",
         }
     }
 }
@@ -97,13 +100,18 @@ impl RefusalAtomics {
 /// What one worker counts of one instance.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
+    pub(crate) connects: Cell<u64>,
+    pub(crate) disconnects: Cell<u64>,
     pub(crate) messages_in: Cell<u64>,
     pub(crate) bytes_in: Cell<u64>,
     pub(crate) messages_out: Cell<u64>,
     pub(crate) bytes_out: Cell<u64>,
     pub(crate) messages_unmatched: Cell<u64>,
+    pub(crate) messages_stored: Cell<u64>,
     pub(crate) refused: RefusalCells,
     dropped: [Cell<u64>; DropReason::ALL.len()],
+    /// What the last sample was taken up to.
+    sampled: RefCell<Counts>,
 }
 
 impl Cells {
@@ -119,24 +127,46 @@ impl Cells {
         self.bytes_out.set(self.bytes_out.get() + u64::from(bytes));
     }
 
+    pub(crate) fn stored(&self, messages: u64) {
+        self.messages_stored.set(self.messages_stored.get() + messages);
+    }
+
     pub(crate) fn matched_nobody(&self) {
         self.messages_unmatched.set(self.messages_unmatched.get() + 1);
     }
 
-    pub(crate) fn dropped(&self, reason: DropReason) {
+    pub(crate) fn dropped(&self, reason: DropReason, count: u64) {
         let cell = &self.dropped[reason as usize];
-        cell.set(cell.get() + 1);
+        cell.set(cell.get() + count);
+    }
+
+    pub(crate) fn connected(&self) {
+        self.connects.set(self.connects.get() + 1);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.disconnects.set(self.disconnects.get() + 1);
+    }
+
+    /// What has been counted since this was asked the last time.
+    pub(crate) fn sample(&self) -> Counts {
+        let now = self.read();
+        let before = self.sampled.replace(now.clone());
+        now.since(&before)
     }
 
     pub(crate) fn read(&self) -> Counts {
         let refused = Refusal::ALL.iter().map(|&refusal| (refusal, self.refused.0[refusal as usize].get()));
         let dropped = DropReason::ALL.iter().map(|&reason| (reason, self.dropped[reason as usize].get()));
         Counts {
+            connects: self.connects.get(),
+            disconnects: self.disconnects.get(),
             messages_in: self.messages_in.get(),
             bytes_in: self.bytes_in.get(),
             messages_out: self.messages_out.get(),
             bytes_out: self.bytes_out.get(),
             messages_unmatched: self.messages_unmatched.get(),
+            messages_stored: self.messages_stored.get(),
             refused: nonzero(refused),
             dropped: nonzero(dropped),
         }
@@ -150,6 +180,10 @@ fn nonzero<K: Ord>(counts: impl Iterator<Item = (K, u64)>) -> BTreeMap<K, u64> {
 /// What has been counted of one instance, or of all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
+    /// Connections that became clients.
+    pub connects: u64,
+    /// Clients that went, whatever ended them.
+    pub disconnects: u64,
     /// Messages accepted from clients.
     pub messages_in: u64,
     /// Bytes of their packets.
@@ -160,6 +194,8 @@ pub struct Counts {
     pub bytes_out: u64,
     /// Messages accepted that nobody wanted, on the worker that looked.
     pub messages_unmatched: u64,
+    /// Messages that are safely in the log.
+    pub messages_stored: u64,
     /// What clients were refused, and why they were sent away.
     pub refused: BTreeMap<Refusal, u64>,
     /// Deliveries that did not take place.
@@ -169,11 +205,14 @@ pub struct Counts {
 impl Counts {
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
+        self.connects += other.connects;
+        self.disconnects += other.disconnects;
         self.messages_in += other.messages_in;
         self.bytes_in += other.bytes_in;
         self.messages_out += other.messages_out;
         self.bytes_out += other.bytes_out;
         self.messages_unmatched += other.messages_unmatched;
+        self.messages_stored += other.messages_stored;
         for (&refusal, count) in &other.refused {
             *self.refused.entry(refusal).or_default() += count;
         }
@@ -181,6 +220,28 @@ impl Counts {
             *self.dropped.entry(reason).or_default() += count;
         }
     }
+}
+
+impl Counts {
+    /// What has come since `before` was read from the same cells.
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            connects: self.connects - before.connects,
+            disconnects: self.disconnects - before.disconnects,
+            messages_in: self.messages_in - before.messages_in,
+            bytes_in: self.bytes_in - before.bytes_in,
+            messages_out: self.messages_out - before.messages_out,
+            bytes_out: self.bytes_out - before.bytes_out,
+            messages_unmatched: self.messages_unmatched - before.messages_unmatched,
+            messages_stored: self.messages_stored - before.messages_stored,
+            refused: new_counts(&self.refused, &before.refused),
+            dropped: new_counts(&self.dropped, &before.dropped),
+        }
+    }
+}
+
+fn new_counts<K: Ord + Copy>(now: &BTreeMap<K, u64>, before: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
+    nonzero(now.iter().map(|(reason, count)| (*reason, count - before.get(reason).copied().unwrap_or(0))))
 }
 
 /// What a node has counted since it was started.
@@ -194,6 +255,8 @@ pub struct Metrics {
     pub total: Counts,
     /// Failures of the program that cost one client its connection.
     pub panics: u64,
+    /// The message log does not store: what is to be stored is refused, the rest goes on.
+    pub log_fails: bool,
 }
 
 #[cfg(test)]
@@ -207,7 +270,7 @@ mod tests {
         cells.went_out(12);
         cells.went_out(12);
         cells.refused.add(Refusal::NotAuthorized);
-        cells.dropped(DropReason::ClientRate);
+        cells.dropped(DropReason::ClientRate, 1);
         let mut counts = cells.read();
         assert_eq!((counts.messages_in, counts.bytes_in), (1, 10));
         assert_eq!((counts.messages_out, counts.bytes_out), (2, 24));
@@ -215,6 +278,24 @@ mod tests {
         counts.add(&cells.read());
         assert_eq!(counts.dropped, BTreeMap::from([(DropReason::ClientRate, 2)]));
         assert_eq!(counts.messages_out, 4);
+    }
+
+    #[test]
+    fn a_sample_is_what_is_new() {
+        let cells = Cells::default();
+        cells.connected();
+        cells.came_in(10);
+        cells.refused.add(Refusal::NotAuthorized);
+        assert_eq!(cells.sample(), cells.read(), "at first everything");
+        assert_eq!(cells.sample(), Counts::default());
+        cells.came_in(5);
+        cells.refused.add(Refusal::NotAuthorized);
+        cells.refused.add(Refusal::KeepAliveTimeout);
+        let new = cells.sample();
+        assert_eq!((new.messages_in, new.bytes_in, new.connects), (1, 5, 0));
+        let expected = [(Refusal::NotAuthorized, 1), (Refusal::KeepAliveTimeout, 1)];
+        assert_eq!(new.refused, BTreeMap::from(expected));
+        assert_eq!(cells.read().refused[&Refusal::NotAuthorized], 2, "what is asked in all goes on");
     }
 
     #[test]

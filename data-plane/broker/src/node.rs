@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use engine::FollowError;
 use replica::Replica;
 use router::WorkerId;
 use tokio::sync::mpsc;
@@ -13,8 +14,9 @@ use crate::clock::Clock;
 use crate::command::Command;
 use crate::config::Config;
 use crate::crossing::Crossing;
+use crate::durable::{Durable, Engine};
 use crate::instances::Instances;
-use crate::metrics::RefusalAtomics;
+use crate::sampling::Refusals;
 
 /// Everything that more than one thread of the node sees.
 pub(crate) struct Node {
@@ -23,37 +25,47 @@ pub(crate) struct Node {
     pub(crate) replica: Arc<Replica>,
     pub(crate) instances: Instances,
     pub(crate) authenticator: Authenticator,
-    pub(crate) crossing: Crossing,
+    pub(crate) crossing: Arc<Crossing>,
+    pub(crate) durable: Durable,
     /// Each worker's command queue.
     pub(crate) commands: Box<[mpsc::Sender<Command>]>,
     /// How often live connections have been told to look at the configuration again: who authenticated meanwhile
     /// may have seen the one before.
     pub(crate) rechecks: AtomicU64,
     /// What was refused before there was a client.
-    pub(crate) refused: RefusalAtomics,
+    pub(crate) refused: Refusals,
     /// Cancelled when the node is to stop, or when a thread of it has failed.
     pub(crate) stop: CancellationToken,
 }
 
 impl Node {
-    /// The node and the receiving end of each worker's command queue.
-    pub(crate) fn new(config: Config, replica: Arc<Replica>) -> (Arc<Self>, Vec<mpsc::Receiver<Command>>) {
+    /// The node and the receiving end of each worker's command queue. `run` tells this run of it from every other.
+    pub(crate) fn new(
+        config: Config,
+        replica: Arc<Replica>,
+        engine: Engine,
+        run: [u8; 8],
+    ) -> Result<(Arc<Self>, Vec<mpsc::Receiver<Command>>), FollowError> {
         let workers = config.worker_count();
+        let instances = Instances::new(workers, config.connections_per_worker_max);
+        let crossing = Arc::new(Crossing::new(workers, config.worker.crossing_bytes_max));
+        let durable = Durable::new(engine, run, Arc::clone(&crossing), instances.epochs())?;
         let (commands, receivers): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| mpsc::channel(config.worker.commands_max)).unzip();
         let node = Self {
             clock: Clock::start(),
-            instances: Instances::new(workers, config.connections_per_worker_max),
+            instances,
             authenticator: Authenticator::new(Arc::clone(&replica), config.front.tokens_remembered_max),
-            crossing: Crossing::new(workers, config.worker.crossing_bytes_max),
+            crossing,
+            durable,
             commands: commands.into(),
             rechecks: AtomicU64::new(0),
-            refused: RefusalAtomics::default(),
+            refused: Refusals::default(),
             stop: CancellationToken::new(),
             replica,
             config,
         };
-        (Arc::new(node), receivers)
+        Ok((Arc::new(node), receivers))
     }
 
     /// The command queue of a worker.

@@ -106,6 +106,13 @@ impl CallError {
         }
     }
 
+    /// Whether the controller refused what the call says, so that it would refuse it again.
+    pub(crate) fn is_of_content(&self) -> bool {
+        const OF_CONTENT: [StatusCode; 3] =
+            [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNPROCESSABLE_ENTITY];
+        matches!(self, Self::Refused { status, .. } if OF_CONTENT.contains(status))
+    }
+
     /// Whether the same call may succeed in a moment.
     pub(crate) fn is_passing(&self) -> bool {
         match self {

@@ -9,7 +9,11 @@ use contract::grant::{Grants, PublishRights};
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::{self, TopicFilter};
+use engine::RetentionClass;
 use replica::InstanceRules;
+
+/// The largest payload that can be stored: a batch of the log holds it beside the longest names.
+const STORED_PAYLOAD_BYTES_MAX: u64 = engine::BATCH_BYTES_MAX as u64 - 256 * 1024;
 
 /// Everything there is to know about publishing to one topic: to be kept beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,12 +22,18 @@ pub(crate) struct Verdict {
     refusal: Option<Refusal>,
     rights: PublishRights,
     payload_bytes_max: u64,
+    /// How long its messages are kept; none: they are not stored.
+    pub(crate) history: Option<RetentionClass>,
 }
 
 impl Verdict {
     /// What `grants` and the rules of the instance say about `topic`.
     pub(crate) fn of(rules: &InstanceRules, grants: &Grants, topic: &str) -> Self {
-        let rights = grants.publish_rights(topic);
+        Self::with_rights(rules, grants.publish_rights(topic), topic)
+    }
+
+    /// The same of whoever has these rights to the topic.
+    pub(crate) fn with_rights(rules: &InstanceRules, rights: PublishRights, topic: &str) -> Self {
         let rule = rules.topics.get(topic::first_level(topic));
         let limits = &rules.document.limits;
         let provisioned = rule.is_some() || rules.document.topic_mode == TopicMode::Open;
@@ -36,8 +46,11 @@ impl Verdict {
         } else {
             (!provisioned).then_some(Refusal::TopicNotProvisioned)
         };
-        let payload_bytes_max = rule.and_then(|rule| rule.payload_bytes_max).unwrap_or(u64::MAX);
-        Self { refusal, rights, payload_bytes_max }
+        let history = rule.and_then(|rule| rule.history);
+        let history = history.map(|history| RetentionClass::for_secs(history.retention_secs));
+        let longest = if history.is_some() { STORED_PAYLOAD_BYTES_MAX } else { u64::MAX };
+        let payload_bytes_max = rule.and_then(|rule| rule.payload_bytes_max).map_or(longest, |max| max.min(longest));
+        Self { refusal, rights, payload_bytes_max, history }
     }
 
     /// Whether one message may be published.
@@ -90,7 +103,7 @@ mod tests {
         rules.document.limits =
             InstanceLimits { topic_bytes_max: 16, topic_levels_max: 3, ..InstanceLimits::default() };
         let topics = [("up", None), ("small", Some(2))];
-        let topics = topics.map(|(name, payload_bytes_max)| (name.into(), TopicRule { payload_bytes_max }));
+        let topics = topics.map(|(name, payload_bytes_max)| (name.into(), TopicRule { payload_bytes_max, history: None }));
         rules.topics = std::sync::Arc::new(topics.into_iter().collect());
         rules
     }

@@ -3,14 +3,24 @@
 use std::rc::Rc;
 
 use contract::refusal::Refusal;
+use engine::RetentionClass;
 use mqtt::Publish;
 
 use crate::client::Client;
+use crate::durable_appends::Owing;
 use crate::local_instance::LocalInstance;
 use crate::policy::Verdict;
 use crate::routes::Route;
 use crate::topics::{Known, Topics};
 use crate::worker::Worker;
+
+/// A message that was accepted and is yet to go its way.
+pub(crate) struct Taken {
+    /// Who wants it.
+    pub(crate) route: Rc<Route>,
+    /// It goes by way of the log, and is kept there so long.
+    pub(crate) history: Option<RetentionClass>,
+}
 
 impl Worker {
     /// Accepts a message of a client, or says why not. The client pays for it in any case; accepted, it is counted,
@@ -21,25 +31,25 @@ impl Worker {
         client: &Client,
         publish: &Publish<'_>,
         bytes: usize,
-    ) -> Result<Rc<Route>, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let instance = &*client.instance;
         let (now, paces) = (self.now(), instance.paces());
         client.inbound.take(now, &paces.client_in, 1, bytes);
 
         let mut topics = client.topics.borrow_mut();
-        let route = if topics.recall(publish.topic, instance.epoch.get()) {
+        let taken = if topics.recall(publish.topic, instance.epoch.get()) {
             let known = topics.first().ok_or(Refusal::InternalError)?;
             known.verdict.check(publish.qos, publish.retain, publish.payload)?;
             if !known.route.is_current(&self.epochs) {
                 known.route = self.route(instance, publish.topic);
             }
-            Rc::clone(&known.route)
+            Taken { route: Rc::clone(&known.route), history: known.verdict.history }
         } else {
             self.learn(client, &mut topics, publish)?
         };
         instance.inbound.take(now, &paces.inbound, 1, bytes);
         instance.counts.came_in(bytes);
-        Ok(route)
+        Ok(taken)
     }
 
     /// Where a message goes to whose topic the client has not published lately, and remembers that.
@@ -49,7 +59,7 @@ impl Worker {
         client: &Client,
         topics: &mut Topics,
         publish: &Publish<'_>,
-    ) -> Result<Rc<Route>, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let instance = &client.instance;
         let rules = instance.rules();
         let verdict = Verdict::of(&rules, client.proof.borrow().grants(), publish.topic);
@@ -58,7 +68,20 @@ impl Worker {
         if !route.is_large() {
             topics.insert(Known::new(publish.topic, rules.epoch, verdict, Rc::clone(&route)));
         }
-        Ok(route)
+        Ok(Taken { route, history: verdict.history })
+    }
+
+    /// Hands an accepted message of a client on: to its receivers, or to the log.
+    #[inline]
+    pub(crate) fn pass_on(&self, client: &Client, taken: &Taken, publish: &Publish<'_>) {
+        match taken.history {
+            None => self.hand_over(&client.instance, &taken.route, publish, &client.client_id),
+            Some(retention) => {
+                let nobody = Owing::Nobody;
+                let owing = publish.packet_id.map_or(nobody, |packet_id| Owing::Client(client.key, packet_id));
+                self.append(&client.instance, taken, retention, publish, &client.client_id, owing);
+            }
+        }
     }
 
     /// Who wants a topic now.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::config_sync::{Connections, LaneHealth};
 use crate::node_client::NodeClient;
+use crate::slots::Slots;
 
 /// The most urgent entries whose counts are kept for a report; beyond it the oldest go, their effect does not.
 const CLOSED_ENTRIES_MAX: usize = 10_000;
@@ -95,21 +96,32 @@ pub(crate) async fn run<C: Connections>(
     client: &NodeClient,
     connections: &Arc<C>,
     closings: &Closings,
+    address: Option<&str>,
+    slots: &Slots,
     health: &LaneHealth,
 ) {
     loop {
-        let report = compose(connections.as_ref(), closings).await;
+        let mut report = compose(connections.as_ref(), closings).await;
+        report.address = address.map(str::to_owned);
+        report.metrics = slots.unsent();
         match client.report(&report).await {
             Ok(()) => {
                 closings.settle(&report.closed);
+                slots.settle(&report.metrics);
                 health.answered();
             }
-            Err(error) => health.complain(error.name(), &error),
+            Err(error) => {
+                if error.is_of_content() {
+                    slots.give_up(&report.metrics);
+                }
+                health.complain(error.name(), &error);
+            }
         }
         let period = tokio::time::sleep(Duration::from_secs(REPORT_PERIOD_SECS));
         tokio::select! {
             () = period => {}
             () = closings.due.notified(), if health.is_well() => {}
+            () = slots.due(), if health.is_well() => {}
         }
     }
 }
@@ -125,6 +137,8 @@ async fn compose<C: Connections>(connections: &C, closings: &Closings) -> NodeRe
         urgent_sequence: position.urgent_sequence,
         closed: closings.counts(),
         connections,
+        address: None,
+        metrics: Vec::new(),
     }
 }
 

@@ -31,6 +31,7 @@ impl Worker {
     pub(crate) fn begin_round(&self, first: Option<Command>) {
         self.round_is_open.set(true);
         self.read_clock();
+        self.begin_appends();
         self.round_opened.notify_one();
         if let Some(first) = first {
             self.execute(first);
@@ -60,6 +61,7 @@ impl Worker {
     pub(crate) fn end_round(&self) {
         self.end_clients();
         self.send_crossing();
+        self.submit_appends();
         self.write_output();
         self.next_turns();
         self.round_is_open.set(false);
@@ -118,7 +120,8 @@ impl Worker {
         }
     }
 
-    fn send_crossing(&self) {
+    /// Hands each other worker what is for it.
+    pub(crate) fn send_crossing(&self) {
         let mut batches = self.crossing.borrow_mut();
         for (to, batch) in batches.iter_mut().enumerate() {
             if batch.is_empty() {
@@ -158,31 +161,25 @@ impl Worker {
             return;
         }
         let mut output = client.output.borrow_mut();
-        let stream = client.stream.borrow();
-        let Some(stream) = stream.as_ref() else { return };
-        let mut written = 0;
-        while written < output.len() {
-            match stream.try_write(&output[written..]) {
-                Ok(bytes) => written += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    output.drain(..written);
-                    // What waits for a slow peer takes what it needs and no more.
-                    if output.capacity() > 2 * output.len() {
-                        output.shrink_to_fit();
-                    }
-                    client.is_blocked.set(true);
-                    // Its next turn waits for the socket.
-                    client.wake();
-                    return;
+        let mut transport = client.transport.borrow_mut();
+        let Some(transport) = transport.as_mut() else { return };
+        let (taken, result) = transport.write(&output);
+        match result {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                output.drain(..taken);
+                // What waits for a slow peer takes what it needs and no more.
+                if output.capacity() > 2 * output.len() {
+                    output.shrink_to_fit();
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // What the client said last may lie unread, and be DISCONNECT, which takes back its will
-                // [MQTT-3.1.2-10]. So it is read to the end of the connection, and closed there.
-                Err(_) => {
-                    client.wake();
-                    break;
-                }
+                client.is_blocked.set(true);
+                // Its next turn waits for the socket.
+                client.wake();
+                return;
             }
+            // What the client said last may lie unread, and be DISCONNECT, which takes back its will
+            // [MQTT-3.1.2-10]. So it is read to the end of the connection, and closed there.
+            Err(_) => client.wake(),
         }
         self.return_buffer(std::mem::take(&mut *output));
         if client.pause.get() == Some(Pause::Output) {

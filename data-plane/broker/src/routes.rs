@@ -43,6 +43,17 @@ impl Route {
         self.receivers.len() > LARGE
     }
 
+    /// The workers that have receivers.
+    #[inline]
+    pub(crate) fn workers(&self) -> u64 {
+        self.receivers.workers()
+    }
+
+    /// How many receivers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.receivers.len()
+    }
+
     /// The receivers on one worker.
     #[inline]
     pub(crate) fn on(&self, worker: WorkerId) -> &[Target] {

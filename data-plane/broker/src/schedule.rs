@@ -127,7 +127,7 @@ impl Worker {
         }
         client.topics.borrow_mut().age();
         // What it may have said lies unread, and that is not its fault.
-        let is_paused = matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn));
+        let is_paused = matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn | Pause::Log));
         if is_paused || client.is_resumed.get() {
             self.schedule(self.millis().0 + PAUSED_MILLIS, Timer::Deadline(client.key));
             return;
@@ -185,16 +185,15 @@ impl Worker {
     fn sweep(&self) {
         let now = self.now();
         let mut instances = self.instances.borrow_mut();
-        let mut forgotten = self.forgotten.borrow_mut();
         instances.retain(|_, instance| {
             let used = !instance.clients.borrow().is_empty();
             let keep = used || now.saturating_sub(instance.unused_since.get()) < SWEEP_MILLIS * 1000;
             if !keep {
-                forgotten.add(&instance.counts.read());
+                self.keep_counts(instance);
             }
             keep
         });
-        drop((instances, forgotten));
+        drop(instances);
         if self.id.index() == 0 {
             self.node.instances.sweep(now);
         }

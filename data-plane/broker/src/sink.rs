@@ -10,11 +10,11 @@ use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
 use mqtt::{PacketId, Publish, PublishForm};
 use router::Subscriber;
-use session::{Close, Sink};
+use session::{Accepted, Close, Sink};
 
 use crate::client::{Client, Ending};
 use crate::policy;
-use crate::routes::Route;
+use crate::publish::Taken;
 use crate::worker::Worker;
 
 /// The sink for one packet of one client.
@@ -26,19 +26,19 @@ pub(crate) struct ClientSink<'a> {
     bytes: usize,
     wrote: bool,
     /// Where an accepted message goes, once the session has let go of itself: its client may be a receiver.
-    route: Option<Rc<Route>>,
+    taken: Option<Taken>,
 }
 
 impl<'a> ClientSink<'a> {
     #[inline]
     pub(crate) fn new(worker: &'a Worker, client: &'a Rc<Client>, bytes: usize) -> Self {
-        Self { worker, client, output: client.output.borrow_mut(), bytes, wrote: false, route: None }
+        Self { worker, client, output: client.output.borrow_mut(), bytes, wrote: false, taken: None }
     }
 
-    /// The route of the message that was accepted, and whether there is output.
+    /// The message that was accepted, and whether there is output.
     #[inline]
-    pub(crate) fn done(self) -> (Option<Rc<Route>>, bool) {
-        (self.route, self.wrote)
+    pub(crate) fn done(self) -> (Option<Taken>, bool) {
+        (self.taken, self.wrote)
     }
 }
 
@@ -65,9 +65,16 @@ impl Sink for ClientSink<'_> {
     }
 
     #[inline]
-    fn publish(&mut self, publish: &Publish<'_>) -> Result<(), Refusal> {
-        self.route = Some(self.worker.accept(self.client, publish, self.bytes)?);
-        Ok(())
+    fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal> {
+        let taken = self.worker.accept(self.client, publish, self.bytes)?;
+        let accepted = if taken.history.is_none() { Accepted::Now } else { Accepted::Later };
+        self.taken = Some(taken);
+        Ok(accepted)
+    }
+
+    fn repeated(&mut self, _publish: &Publish<'_>) {
+        let paces = self.client.instance.paces();
+        self.client.inbound.take(self.worker.now(), &paces.client_in, 1, self.bytes);
     }
 
     fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {

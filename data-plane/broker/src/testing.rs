@@ -30,7 +30,8 @@ use uuid::Uuid;
 
 use crate::clock::unix_now;
 use crate::config_sync::Connections;
-use crate::{Broker, Config};
+use crate::testing_log::HeldLog;
+use crate::{Broker, Config, Extras};
 
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,7 +43,7 @@ pub(crate) const KID: &str = "k1";
 pub(crate) const PASSWORD: &str = "a-generated-secret";
 
 /// Grants everything that is served.
-pub(crate) const ALL: &str = r##"[{"actions":["publish","subscribe"],"topic_filter":"#","qos_max":1}]"##;
+pub(crate) const ALL: &str = r##"[{"actions":["publish","subscribe"],"topic_filter":"#","qos_max":2}]"##;
 
 pub(crate) fn instance_id(number: u128) -> InstanceId {
     InstanceId(Uuid::from_u128(number))
@@ -111,14 +112,18 @@ impl OfName for Uuid {
 /// A node with configuration made by hand.
 pub(crate) struct Fixture {
     pub(crate) broker: Broker,
+    pub(crate) log: Arc<HeldLog>,
+    /// To start it once more.
+    given: (Config, Extras),
     key: Vec<u8>,
     generation: u64,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What a fixture begins with.
 pub(crate) struct Given {
     pub(crate) config: Config,
+    pub(crate) extras: Extras,
     pub(crate) documents: Vec<Document>,
 }
 
@@ -130,7 +135,7 @@ impl Given {
         config.listeners[0].address = SocketAddr::from(([127, 0, 0, 1], 0));
         config.listeners[0].default_instance = Some("label-1".into());
         let instances = [1, 2].map(|number| Document::Instance(document(number)));
-        Self { config, documents: instances.into() }
+        Self { config, extras: Extras::default(), documents: instances.into() }
     }
 
     pub(crate) fn with(mut self, document: Document) -> Self {
@@ -146,7 +151,23 @@ impl Given {
         self
     }
 
-    pub(crate) fn start(mut self) -> Fixture {
+    /// Starts a node whose messages are stored in a log of the test.
+    pub(crate) fn start(self) -> Fixture {
+        let log = HeldLog::new();
+        let engine = log.engine();
+        self.start_on(log, |config, extras| crate::app::start_on(config, extras, |_| Ok(engine)))
+    }
+
+    /// Starts a node whose messages are stored in files.
+    pub(crate) fn start_with_files(self) -> Fixture {
+        self.start_on(HeldLog::new(), crate::start_with)
+    }
+
+    fn start_on(
+        mut self,
+        log: Arc<HeldLog>,
+        start: impl FnOnce(Config, Extras) -> Result<Broker, crate::StartError>,
+    ) -> Fixture {
         let dir = tempfile::tempdir().expect("a directory");
         self.config.data_dir = dir.path().to_owned();
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
@@ -160,8 +181,9 @@ impl Given {
             }));
         }
         fill(dir.path(), &self.documents);
-        let broker = crate::start(self.config).expect("starts");
-        Fixture { broker, key: key.as_ref().to_vec(), generation: 1, _dir: dir }
+        let given = (self.config.clone(), self.extras.clone());
+        let broker = start(self.config, self.extras).expect("starts");
+        Fixture { broker, log, given, key: key.as_ref().to_vec(), generation: 1, dir }
     }
 }
 
@@ -178,6 +200,15 @@ impl Fixture {
     /// One worker, and as many as make messages cross.
     pub(crate) fn start(workers: usize) -> Self {
         Given::workers(workers).start()
+    }
+
+    /// Stops the node, and starts it again on what it has stored in files.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { broker, log, given, key, generation, dir } = self;
+        broker.stop().await;
+        let (config, extras) = given.clone();
+        let broker = crate::start_with(config, extras).expect("starts again");
+        Self { broker, log, given, key, generation, dir }
     }
 
     /// Applies changes of the configuration and has live connections looked at, as the feed does.
@@ -218,9 +249,7 @@ impl Fixture {
 
     /// A connection on which nothing has been said.
     pub(crate) async fn peer(&self) -> Peer {
-        let stream = TcpStream::connect(self.broker.mqtt_address()).await.expect("connects");
-        stream.set_nodelay(true).expect("a socket");
-        Peer { stream, received: Vec::new(), packet_id: 0 }
+        Peer::at(self.broker.mqtt_address()).await
     }
 
     /// What a client is told that connects like this.
@@ -285,9 +314,18 @@ pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
     received: Vec<u8>,
     packet_id: u16,
+    /// Of the message that came last.
+    pub(crate) last_packet_id: Option<PacketId>,
 }
 
 impl Peer {
+    /// A connection to this address, on which nothing has been said.
+    pub(crate) async fn at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("connects");
+        stream.set_nodelay(true).expect("a socket");
+        Self { stream, received: Vec::new(), packet_id: 0, last_packet_id: None }
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("is sent");
     }
@@ -329,6 +367,22 @@ impl Peer {
         assert_eq!(self.next().await, format!("puback {packet_id}"));
     }
 
+    /// The same, passing over the acknowledgements of what was published before.
+    pub(crate) async fn publish_until_acknowledged(&mut self, topic: &str, payload: &str) {
+        let packet_id = self.publish(topic, payload, Qos::AtLeastOnce).await;
+        while self.next().await != format!("puback {packet_id}") {}
+    }
+
+    /// Publishes at QoS 2 and waits until the node has forgotten the identifier.
+    pub(crate) async fn publish_exactly_once(&mut self, topic: &str, payload: &str) {
+        let packet_id = self.publish(topic, payload, Qos::ExactlyOnce).await;
+        assert_eq!(self.next().await, format!("pubrec {packet_id}"));
+        let mut bytes = Vec::new();
+        client::pubrel(&mut bytes, PacketId::new(packet_id).expect("from 1"));
+        self.send(&bytes).await;
+        assert_eq!(self.next().await, format!("pubcomp {packet_id}"));
+    }
+
     /// The next packet, as text; `closed` when the connection has been closed.
     pub(crate) async fn next(&mut self) -> String {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("an answer in time")
@@ -341,7 +395,11 @@ impl Peer {
             }
             if let Some(frame) = mqtt::frame(&self.received, usize::MAX).expect("a lawful server") {
                 let total = frame.total;
-                let text = render(&client::decode(frame).expect("a lawful server"));
+                let packet = client::decode(frame).expect("a lawful server");
+                if let ServerPacket::Publish(publish) = &packet {
+                    self.last_packet_id = publish.packet_id;
+                }
+                let text = render(&packet);
                 self.received.drain(..total);
                 return text;
             }

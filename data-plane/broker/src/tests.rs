@@ -2,11 +2,15 @@
 //! three, over which every instance is then spread.
 
 mod connecting;
+mod durable;
+mod exactly_once;
 mod limits;
 mod messages;
 mod one_worker;
 mod reconfiguration;
+mod sampling;
 mod survival;
+mod ways;
 
 /// The numbers of workers that every scenario runs with.
 const WORKERS: [usize; 2] = [1, 3];

@@ -3,18 +3,17 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use contract::refusal::Refusal;
 use mqtt::{DecodeError, Packet};
-use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::buckets::{Bucket, Micros};
 use crate::client::{Client, Ending, Pause};
 use crate::schedule::Timer;
 use crate::sink::ClientSink;
+use crate::transport::Received;
 use crate::worker::Worker;
 
 /// What one turn reads at most.
@@ -69,7 +68,7 @@ impl Worker {
     }
 
     fn turn(&self, client: &Rc<Client>, cx: &mut Context<'_>) -> Turn {
-        if client.stream.borrow().is_none() {
+        if client.transport.borrow().is_none() {
             return Turn::Over;
         }
         self.open_round();
@@ -77,7 +76,8 @@ impl Worker {
             client.is_blocked.set(false);
             self.note_output(client);
         }
-        if client.is_ending() || client.pause.get().is_some() || !self.take_turn(client) {
+        let is_over = client.is_ending() || self.is_stopping.get();
+        if is_over || client.pause.get().is_some() || !self.take_turn(client) {
             return Turn::Wait;
         }
         client.is_resumed.set(false);
@@ -123,16 +123,28 @@ impl Worker {
         let mut buffer = self.read_buffer.borrow_mut();
         let kept = client.received.borrow().len();
         let front = if kept <= COPIED_BYTES_MAX { kept } else { 0 };
-        let mut room = ReadBuf::new(&mut buffer[front..]);
-        let result = match client.stream.borrow_mut().as_mut() {
-            Some(stream) => std::task::ready!(Pin::new(stream).poll_read(cx, &mut room)),
+        let (received, has_more_to_write) = match client.transport.borrow_mut().as_mut() {
+            Some(transport) => {
+                let received = std::task::ready!(transport.poll_receive(cx, &mut buffer[front..]));
+                (received, transport.has_more_to_write())
+            }
             None => return Poll::Pending,
         };
-        let (bytes, is_full) = (room.filled().len(), room.remaining() == 0);
-        if result.is_err() || bytes == 0 {
-            self.close(client, Ending::Gone);
-            return Poll::Ready(false);
+        if has_more_to_write {
+            self.note_output(client);
         }
+        let (bytes, is_full) = match received {
+            Received::Bytes(bytes, more) => (bytes, more),
+            Received::Nothing => return Poll::Ready(true),
+            Received::End => {
+                self.close(client, Ending::Gone);
+                return Poll::Ready(false);
+            }
+            Received::Broken(refusal) => {
+                self.close(client, Ending::Refused(refusal));
+                return Poll::Ready(false);
+            }
+        };
         if front < kept {
             client.received.borrow_mut().extend_from_slice(&buffer[..bytes]);
             drop(buffer);
@@ -175,6 +187,10 @@ impl Worker {
             };
             used += frame.total;
             match mqtt::decode(frame) {
+                Ok(packet) if self.awaits_log(client, &packet) => {
+                    used -= frame.total;
+                    break;
+                }
                 Ok(packet) => {
                     if !self.take_packet(client, packet, frame.total) {
                         break;
@@ -201,16 +217,16 @@ impl Worker {
         if let Some(session) = client.session.borrow_mut().as_mut() {
             session.handle(self.millis(), packet, &mut sink);
         }
-        let (route, wrote) = sink.done();
+        let (taken, wrote) = sink.done();
         if wrote {
             self.note_output(client);
         }
         let Some(publish) = publish else { return !subscribes || self.pace_subscribe(client) };
         let mut has_room = true;
-        if let Some(route) = route {
-            self.hand_over(&client.instance, &route, &publish, &client.client_id);
+        if let Some(taken) = taken {
+            self.pass_on(client, &taken, &publish);
             // What is acknowledged next must have somewhere to go too.
-            has_room = route.elsewhere == 0 || self.has_room(&client.instance);
+            has_room = taken.route.elsewhere == 0 || self.has_room(&client.instance);
         }
         // Also what was refused is paid for, or refusing it would cost the others their turns.
         self.pace_publish(client) && has_room
@@ -260,7 +276,7 @@ impl Worker {
 }
 
 fn is_writable(client: &Client, cx: &mut Context<'_>) -> bool {
-    client.stream.borrow().as_ref().is_some_and(|stream| stream.poll_write_ready(cx).is_ready())
+    client.transport.borrow().as_ref().is_some_and(|transport| transport.poll_writable(cx).is_ready())
 }
 
 /// What a peer is told, or would be, of bytes that are no packet.

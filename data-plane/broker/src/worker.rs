@@ -6,12 +6,11 @@
 //! each client with output is written to once, and each other worker gets one batch.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use contract::ids::InstanceId;
 use engine::Batch;
@@ -26,6 +25,7 @@ use tokio::task::spawn_local;
 use crate::buckets::Micros;
 use crate::client::Client;
 use crate::command::Command;
+use crate::durable_appends::Appends;
 use crate::local_instance::LocalInstance;
 use crate::metrics::Counts;
 use crate::node::Node;
@@ -69,12 +69,15 @@ pub(crate) struct Worker {
     pub(crate) timer_set_to: Cell<u64>,
     /// This round's messages for each other worker.
     pub(crate) crossing: RefCell<Box<[Batch]>>,
+    pub(crate) appends: Appends,
     /// Closed connections that are read on.
     pub(crate) lingering: Rc<Cell<usize>>,
     pub(crate) lingered: Rc<Notify>,
     pub(crate) panics: Cell<u64>,
     /// Counts of instances that are forgotten here.
     pub(crate) forgotten: RefCell<Counts>,
+    /// What of them no sample has been taken of yet.
+    pub(crate) unsampled: RefCell<BTreeMap<InstanceId, Counts>>,
     pub(crate) is_stopping: Cell<bool>,
     /// Instances whose clients have had turns in this round, or wait for some.
     pub(crate) working: RefCell<Vec<Rc<LocalInstance>>>,
@@ -107,10 +110,12 @@ impl Worker {
             timer_is_sooner: Notify::new(),
             timer_set_to: Cell::new(u64::MAX),
             crossing: RefCell::new((0..node.commands.len()).map(|_| Batch::new()).collect()),
+            appends: Appends::new(),
             lingering: Rc::default(),
             lingered: Rc::default(),
             panics: Cell::new(0),
             forgotten: RefCell::default(),
+            unsampled: RefCell::default(),
             is_stopping: Cell::new(false),
             working: RefCell::default(),
             is_contended: Cell::new(false),
@@ -136,8 +141,7 @@ impl Worker {
             tracing::error!(error = ?error, worker = self.id.index(), "a part of a worker has failed");
             return;
         }
-        let time_max = Duration::from_secs(self.node.config.stop_secs_max);
-        let _ = tokio::time::timeout(time_max, self.stop()).await;
+        let _ = tokio::time::timeout(self.node.config.stop_time_max(), self.stop()).await;
     }
 
     /// Obeys commands as they come; those that are there when a round begins are obeyed there.
@@ -152,13 +156,14 @@ impl Worker {
         }
     }
 
-    /// Takes in what other workers send.
+    /// Takes in what other threads send.
     async fn receive(self: Rc<Self>) {
         loop {
             self.node.crossing.knocked(self.id).await;
             self.open_round();
-            self.deliver_crossed();
+            self.take_arrivals();
             self.guard(|| self.resume_spread());
+            self.guard(|| self.resume_appending());
         }
     }
 

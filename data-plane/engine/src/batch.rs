@@ -1,11 +1,11 @@
-//! Many messages in one piece of memory: what goes from worker to worker.
+//! Many messages in one piece of memory: what goes from worker to worker, and into the log.
 //!
 //! Four bytes stand in front: the version of the form, then three that are 0. Records follow without a gap.
 
 use crate::envelope::{Envelope, EnvelopeError};
 
-/// The version of this form. A reader takes its own and no other: within a process there is but one.
-pub const FORMAT_VERSION: u8 = 1;
+/// The version of this form. A reader takes its own and no other; what stores batches says which version it stored.
+pub const FORMAT_VERSION: u8 = 2;
 
 const HEADER: [u8; 4] = [FORMAT_VERSION, 0, 0, 0];
 
@@ -21,6 +21,9 @@ pub enum BatchError {
     /// Bytes that this version keeps 0.
     #[error("a batch has an unknown header")]
     Header,
+    /// One of its records is none.
+    #[error(transparent)]
+    Record(#[from] EnvelopeError),
 }
 
 /// Messages in the order in which they were appended. Its memory is kept from use to use.
@@ -45,6 +48,19 @@ impl Batch {
         Self { bytes: memory, count: 0 }
     }
 
+    /// The batch whose bytes [`Batch::as_bytes`] gave, here or elsewhere. Every record is looked at, so that the walk
+    /// over a batch from a disk cannot fail later.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, BatchError> {
+        let mut count = 0;
+        for envelope in Envelopes::read(&bytes)? {
+            envelope?;
+            count += 1;
+        }
+        // A header without a record is the empty batch too, which has no bytes.
+        let bytes = if count == 0 { Vec::new() } else { bytes };
+        Ok(Self { bytes, count })
+    }
+
     /// Adds a message at the end. When it fails the batch is as it was.
     #[inline]
     pub fn append(&mut self, envelope: &Envelope<'_>) -> Result<(), EnvelopeError> {
@@ -65,6 +81,17 @@ impl Batch {
     #[must_use]
     pub fn iter(&self) -> Envelopes<'_> {
         Envelopes { rest: self.bytes.get(HEADER.len()..).unwrap_or_default() }
+    }
+
+    /// The messages, each with its record and where that begins in [`Batch::as_bytes`].
+    pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, EnvelopeError>> {
+        let mut at = HEADER.len();
+        self.iter().map(move |envelope| {
+            let envelope = envelope?;
+            let begins = at;
+            at += envelope.size_bytes();
+            Ok(Record { at: begins, bytes: &self.bytes[begins..at], envelope })
+        })
     }
 
     /// The number of messages.
@@ -101,6 +128,17 @@ impl Batch {
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// One message of a batch, and the bytes that it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// Where its bytes begin, counted from the batch's first.
+    pub at: usize,
+    /// Header, topic, publisher, payload.
+    pub bytes: &'a [u8],
+    /// What they mean.
+    pub envelope: Envelope<'a>,
 }
 
 impl Default for Batch {

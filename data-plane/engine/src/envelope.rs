@@ -4,19 +4,26 @@
 //! ```text
 //!  0  u32  bytes that follow these four
 //!  4  u8   flags: bits 0-1 QoS, bit 2 retain; the others 0
-//!  5  u8   0
+//!  5  u8   retention class, 0: none
 //!  6  u16  bytes of the topic
 //!  8  u16  bytes of the publisher
 //! 10  u16  0
 //! 12      instance, 16 bytes as in a UUID's text
-//! 28      topic, publisher, payload: what is left
+//! 28  u64  when it was stored, in milliseconds; 0: it is not
+//! 36  u64  workers
+//! 44      topic, publisher, payload: what is left
 //! ```
 
 use contract::ids::InstanceId;
 use contract::qos::Qos;
+use contract::time::UnixMillis;
+
+use crate::RetentionClass;
 
 /// Bytes of a record before its topic.
-const HEADER: usize = 28;
+pub const RECORD_HEADER_BYTES: usize = 44;
+
+const HEADER: usize = RECORD_HEADER_BYTES;
 
 /// Bytes of the length in front.
 const LENGTH: usize = 4;
@@ -33,6 +40,14 @@ pub struct Envelope<'a> {
     pub qos: Qos,
     /// Whether it is to be kept for its topic.
     pub retain: bool,
+    /// How long it is stored; `None` when it is only passed on.
+    pub retention: Option<RetentionClass>,
+    /// When its batch was made for the log; 0 when it is only passed on. Not strictly growing: workers' clocks are read
+    /// once a round.
+    pub stored_at: UnixMillis,
+    /// The workers that had receivers for it when it was published, a bit for each: a hint for those who deliver it
+    /// once it is stored. It means nothing after a restart, and 0 is *not known*.
+    pub workers: u64,
     /// The topic name; whether it is a lawful one was settled when the message came in.
     pub topic: &'a str,
     /// The client identifier of the publisher; empty when the platform itself is.
@@ -50,7 +65,7 @@ pub enum EnvelopeError {
     /// The record goes on behind the end of the batch, or its fields behind the end of the record.
     #[error("an envelope is cut off")]
     Truncated,
-    /// A bit that this version does not know, or the reserved QoS.
+    /// A bit or class that this version does not know, or the reserved QoS.
     #[error("an envelope has unknown flags")]
     Flags,
     /// Topic or publisher are no text.
@@ -77,9 +92,12 @@ impl<'a> Envelope<'a> {
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&length.to_le_bytes());
         header[4] = flags;
+        header[5] = self.retention.map_or(0, RetentionClass::bits);
         header[6..8].copy_from_slice(&topic.to_le_bytes());
         header[8..10].copy_from_slice(&publisher.to_le_bytes());
-        header[12..].copy_from_slice(self.instance.0.as_bytes());
+        header[12..28].copy_from_slice(self.instance.0.as_bytes());
+        header[28..36].copy_from_slice(&self.stored_at.0.to_le_bytes());
+        header[36..].copy_from_slice(&self.workers.to_le_bytes());
 
         out.reserve(self.size_bytes());
         out.extend_from_slice(&header);
@@ -97,17 +115,46 @@ impl<'a> Envelope<'a> {
         let (record, rest) = rest.split_at_checked(length).ok_or(EnvelopeError::Truncated)?;
         let (header, body) =
             record.split_first_chunk::<{ HEADER - LENGTH }>().ok_or(EnvelopeError::Truncated)?;
-        let [flags, zero, topic_0, topic_1, publisher_0, publisher_1, zero_0, zero_1, instance @ ..] =
-            *header;
-        if flags & !(0b11 | FLAG_RETAIN) != 0 || [zero, zero_0, zero_1] != [0; 3] {
+        let [flags, class, topic_0, topic_1, publisher_0, publisher_1, zero_0, zero_1, header @ ..] = *header;
+        if flags & !(0b11 | FLAG_RETAIN) != 0 || [zero_0, zero_1] != [0; 2] {
             return Err(EnvelopeError::Flags);
         }
+        let retention = match class {
+            0 => None,
+            bits => Some(RetentionClass::from_bits(bits).ok_or(EnvelopeError::Flags)?),
+        };
         let qos = Qos::from_bits(flags & 0b11).ok_or(EnvelopeError::Flags)?;
         let (topic, body) = text(body, [topic_0, topic_1])?;
         let (publisher, payload) = text(body, [publisher_0, publisher_1])?;
-        let instance = InstanceId(uuid::Uuid::from_bytes(instance));
-        Ok((Self { instance, qos, retain: flags & FLAG_RETAIN != 0, topic, publisher, payload }, rest))
+        let (instance, header) = split::<16>(&header);
+        let (stored_at, workers) = split::<8>(header);
+        let envelope = Self {
+            instance: InstanceId(uuid::Uuid::from_bytes(instance)),
+            qos,
+            retain: flags & FLAG_RETAIN != 0,
+            retention,
+            stored_at: UnixMillis(u64::from_le_bytes(stored_at)),
+            workers: u64::from_le_bytes(split::<8>(workers).0),
+            topic,
+            publisher,
+            payload,
+        };
+        Ok((envelope, rest))
     }
+
+    /// Reads the record that is all of `bytes`.
+    pub fn from_record(bytes: &'a [u8]) -> Result<Self, EnvelopeError> {
+        match Self::read(bytes)? {
+            (envelope, []) => Ok(envelope),
+            _ => Err(EnvelopeError::Truncated),
+        }
+    }
+}
+
+/// The first `N` of the header's bytes, which are known to be there, and the others.
+#[inline]
+fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
+    bytes.split_first_chunk::<N>().map_or(([0; N], &[]), |(first, rest)| (*first, rest))
 }
 
 /// The text of the given length at the front of `bytes`, and what follows it.

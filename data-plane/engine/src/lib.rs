@@ -1,11 +1,36 @@
-//! The message engine's own forms: how one message, and a batch of them, is laid out in bytes. Nothing here stores,
-//! sends or routes one.
+//! The message engine: the forms of messages and batches, and what every engine promises that keeps them. The only
+//! engine in here is the one in memory, for tests; none here touches a disk or a network.
 
+mod answer;
 mod batch;
+mod bus;
+pub mod conformance;
 mod envelope;
+mod history;
+mod leases;
+mod log;
+pub mod memory;
+mod position;
+mod retention;
+mod state;
+pub mod view;
 
-pub use batch::{Batch, BatchError, Envelopes, FORMAT_VERSION};
-pub use envelope::{Envelope, EnvelopeError};
+pub use answer::{Answer, ready};
+pub use batch::{Batch, BatchError, Envelopes, FORMAT_VERSION, Record};
+pub use bus::{Address, BUS_MESSAGE_BYTES_MAX, Bus, BusMessage, Inbox, OpenError, Room, SendError};
+pub use envelope::{Envelope, EnvelopeError, RECORD_HEADER_BYTES};
+pub use history::{ANSWER_BYTES_MAX, History, HistoryQuery, HistoryRules, QueryError, ROWS_PER_QUERY_MAX};
+pub use leases::{AcquireError, LEASE_NAME_BYTES_MAX, Lease, Leases, RenewError};
+pub use log::{
+    Append, AppendError, BATCH_BYTES_MAX, BATCH_IDS_REMEMBERED, BATCH_MESSAGES_MAX, Bounds, Committed,
+    CommittedBatch, CommittedBatches, Completion, Durability, FOLLOWERS_MAX, FollowError, Follower, Log,
+    ORIGINS_MAX, Page, ReadError, Refused, RefusedWhy,
+};
+pub use position::{BatchId, Pos, Shard};
+pub use retention::RetentionClass;
+pub use state::{
+    DOCUMENT_BYTES_MAX, Document, KEY_BYTES_MAX, Key, KeyError, Rev, SCAN_MAX, State, StateError, WriteError,
+};
 
 #[cfg(test)]
 mod tests;

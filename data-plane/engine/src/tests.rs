@@ -2,10 +2,11 @@
 
 use contract::ids::InstanceId;
 use contract::qos::Qos;
+use contract::time::UnixMillis;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{Batch, BatchError, Envelope, EnvelopeError, Envelopes};
+use crate::{Batch, BatchError, Envelope, EnvelopeError, Envelopes, RECORD_HEADER_BYTES, RetentionClass};
 
 /// What [`Envelope`] borrows.
 #[derive(Clone, Debug)]
@@ -13,6 +14,9 @@ struct Owned {
     instance: u128,
     qos: Qos,
     retain: bool,
+    retention: Option<RetentionClass>,
+    stored_at: u64,
+    workers: u64,
     topic: String,
     publisher: String,
     payload: Vec<u8>,
@@ -24,6 +28,9 @@ impl Owned {
             instance: InstanceId(Uuid::from_u128(self.instance)),
             qos: self.qos,
             retain: self.retain,
+            retention: self.retention,
+            stored_at: UnixMillis(self.stored_at),
+            workers: self.workers,
             topic: &self.topic,
             publisher: &self.publisher,
             payload: &self.payload,
@@ -34,11 +41,16 @@ impl Owned {
 fn any_message() -> impl Strategy<Value = Owned> {
     let qos = prop::sample::select(vec![Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
     let payload = prop::collection::vec(any::<u8>(), 0..80);
-    (any::<u128>(), qos, any::<bool>(), "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
-        |(instance, qos, retain, topic, publisher, payload)| Owned {
+    let retention = prop::option::of(prop::sample::select(RetentionClass::ALL.to_vec()));
+    let numbers = (any::<u128>(), any::<u64>(), any::<u64>());
+    (numbers, qos, any::<bool>(), retention, "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
+        |((instance, stored_at, workers), qos, retain, retention, topic, publisher, payload)| Owned {
             instance,
             qos,
             retain,
+            retention,
+            stored_at,
+            workers,
             topic,
             publisher,
             payload,
@@ -60,6 +72,9 @@ fn example() -> Owned {
         instance: 0x0102_0304_0506_0708_090A_0B0C_0D0E_0F10,
         qos: Qos::AtLeastOnce,
         retain: true,
+        retention: Some(RetentionClass::Week),
+        stored_at: 0x1122,
+        workers: 0b11 << 62,
         topic: "a/b".into(),
         publisher: "c".into(),
         payload: vec![0xFF],
@@ -69,11 +84,13 @@ fn example() -> Owned {
 #[test]
 fn the_form_is_this_byte_for_byte() {
     let expected: &[u8] = &[
-        1, 0, 0, 0, // version
-        29, 0, 0, 0, // bytes that follow
-        0b101, 0, // retained, QoS 1
+        2, 0, 0, 0, // version
+        45, 0, 0, 0, // bytes that follow
+        0b101, 3, // retained, QoS 1; a week
         3, 0, 1, 0, 0, 0, // topic, publisher
         1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, // instance
+        0x22, 0x11, 0, 0, 0, 0, 0, 0, // stored at
+        0, 0, 0, 0, 0, 0, 0, 0xC0, // workers
         b'a', b'/', b'b', b'c', 0xFF,
     ];
     assert_eq!(batch(&[example()]).as_bytes(), expected);
@@ -124,14 +141,14 @@ fn a_message_that_does_not_fit_leaves_no_trace() {
 #[test]
 fn another_form_is_refused_by_name() {
     for (bytes, error) in [
-        (&[1, 0, 0][..], BatchError::Truncated),
-        (&[2, 0, 0, 0], BatchError::Version(2)),
+        (&[2, 0, 0][..], BatchError::Truncated),
+        (&[1, 0, 0, 0], BatchError::Version(1)),
         (&[0, 0, 0, 0, 9], BatchError::Version(0)),
-        (&[1, 0, 0, 1], BatchError::Header),
+        (&[2, 0, 0, 1], BatchError::Header),
     ] {
         assert_eq!(Envelopes::read(bytes).map(Iterator::count), Err(error));
     }
-    assert_eq!(BatchError::Version(2).to_string(), "a batch has the form of version 2, not 1");
+    assert_eq!(BatchError::Version(1).to_string(), "a batch has the form of version 1, not 2");
 }
 
 #[test]
@@ -140,21 +157,22 @@ fn a_damaged_record_is_an_error_and_the_end() {
     for (at, value, error) in [
         (4, 200, EnvelopeError::Truncated),
         (7, 255, EnvelopeError::Truncated),
-        (4, 23, EnvelopeError::Truncated),
-        (4, 25, EnvelopeError::Truncated),
+        (4, 39, EnvelopeError::Truncated),
+        (4, 41, EnvelopeError::Truncated),
         (8, 0b011, EnvelopeError::Flags),
         (8, 0b1000, EnvelopeError::Flags),
-        (9, 1, EnvelopeError::Flags),
+        (9, 5, EnvelopeError::Flags),
         (14, 1, EnvelopeError::Flags),
         (10, 255, EnvelopeError::Truncated),
         (12, 9, EnvelopeError::Truncated),
-        (32, 0xFF, EnvelopeError::Text),
-        (35, 0xFF, EnvelopeError::Text),
+        (48, 0xFF, EnvelopeError::Text),
+        (51, 0xFF, EnvelopeError::Text),
     ] {
         let mut bytes = good.clone();
         bytes[at] = value;
         let read: Vec<_> = Envelopes::read(&bytes).expect("a batch").collect();
         assert_eq!(read, [Err(error)], "byte {at} = {value}");
+        assert_eq!(Batch::from_bytes(bytes), Err(BatchError::Record(error)), "byte {at} = {value}");
     }
 }
 
@@ -168,6 +186,13 @@ proptest! {
         prop_assert_eq!(read.as_deref(), Ok(&*written));
         let size: usize = written.iter().map(Envelope::size_bytes).sum();
         prop_assert_eq!(batch.as_bytes().len(), if messages.is_empty() { 0 } else { size + 4 });
+        for (record, envelope) in batch.records().zip(written) {
+            let record = record.expect("it was appended");
+            prop_assert_eq!(record.envelope, envelope);
+            prop_assert_eq!(record.bytes, &batch.as_bytes()[record.at..record.at + record.bytes.len()]);
+            prop_assert_eq!(Envelope::from_record(record.bytes), Ok(envelope));
+        }
+        prop_assert_eq!(Batch::from_bytes(batch.as_bytes().to_vec()), Ok(batch));
     }
 
     #[test]
@@ -195,10 +220,10 @@ proptest! {
     #[test]
     fn any_bytes_are_read_to_an_end(mut bytes in prop::collection::vec(any::<u8>(), 0..200), header in any::<bool>()) {
         if header && bytes.len() >= 4 {
-            bytes[..4].copy_from_slice(&[1, 0, 0, 0]);
+            bytes[..4].copy_from_slice(&[2, 0, 0, 0]);
         }
         if let Ok(envelopes) = Envelopes::read(&bytes) {
-            prop_assert!(envelopes.count() <= bytes.len() / 28 + 1);
+            prop_assert!(envelopes.count() <= bytes.len() / RECORD_HEADER_BYTES + 1);
         }
     }
 
@@ -213,7 +238,7 @@ proptest! {
             bytes[4 + at.index(length)] = value;
         }
         let read = Envelopes::read(&bytes).expect("a batch");
-        prop_assert!(read.clone().count() <= bytes.len() / 28 + 1);
+        prop_assert!(read.clone().count() <= bytes.len() / RECORD_HEADER_BYTES + 1);
         prop_assert!(read.filter(Result::is_err).count() <= 1);
     }
 }

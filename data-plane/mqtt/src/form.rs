@@ -61,6 +61,12 @@ impl PublishForm {
         self.bytes.len()
     }
 
+    /// The QoS that it was rendered with; 0 when nothing is.
+    #[must_use]
+    pub fn qos(&self) -> Qos {
+        self.bytes.first().and_then(|first| Qos::from_bits(first >> 1 & 0b11)).unwrap_or(Qos::AtMostOnce)
+    }
+
     /// Whether nothing is rendered.
     #[inline]
     #[must_use]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::feed::{
-    Document, DocumentKey, DocumentKind, InstanceDocument, SigningKeyDocument, TopicDocument,
+    Document, DocumentKey, DocumentKind, InstanceDocument, SigningKeyDocument, TopicDocument, TopicHistory,
 };
 use contract::ids::RevocationId;
 use contract::time::UnixMillis;
@@ -17,6 +17,8 @@ use crate::revocations::Revocations;
 pub struct TopicRule {
     /// The largest payload in bytes, where it is smaller than the packet limit allows.
     pub payload_bytes_max: Option<u64>,
+    /// How its messages are stored; not at all, when left out.
+    pub history: Option<TopicHistory>,
 }
 
 /// A public key with which an instance's tokens are verified.
@@ -85,9 +87,9 @@ impl Draft {
                 self.renewed = true;
                 self.document = Some(instance);
             }
-            Document::Topic(TopicDocument { name, payload_bytes_max, .. }) => {
+            Document::Topic(TopicDocument { name, payload_bytes_max, history, .. }) => {
                 self.renewed = true;
-                Arc::make_mut(&mut self.topics).insert(name.into(), TopicRule { payload_bytes_max });
+                Arc::make_mut(&mut self.topics).insert(name.into(), TopicRule { payload_bytes_max, history });
             }
             Document::SigningKey(SigningKeyDocument { kid, public_key, instance, verifies_until }) => {
                 self.renewed = true;

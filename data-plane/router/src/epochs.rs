@@ -34,6 +34,13 @@ impl Epochs {
         Self { slots: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(), changes: AtomicU32::new(0) }
     }
 
+    /// How often routes have changed, on the whole node. As long as it stands still, what was asked holds.
+    #[inline]
+    #[must_use]
+    pub fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// The present state of a topic's slots: to be taken *before* the route table is asked.
     #[must_use]
     pub fn stamp(&self, slots: TopicSlots) -> Stamp {

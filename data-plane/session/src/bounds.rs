@@ -12,7 +12,8 @@ pub struct Bounds {
     /// Bytes waiting for the client: its output buffer and its outbox together. At least one packet of the largest
     /// size, else a lawful message could never be delivered.
     pub outbox_bytes_max: u32,
-    /// Messages sent at QoS 1 that are not yet acknowledged.
+    /// Messages sent at QoS 1 or 2 that are not yet acknowledged to the end, and as many of QoS 2 received and not yet
+    /// released.
     pub in_flight_max: u16,
     /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
     pub filters_per_packet_max: u16,

@@ -5,7 +5,7 @@ use mqtt::PacketId;
 /// Identifiers that the inline word holds: enough for nearly every client, so that it allocates nothing.
 const INLINE: u32 = 64;
 
-/// The identifiers of the messages sent at QoS 1 and not yet acknowledged. They go round within a window, which is
+/// The identifiers of the messages sent at QoS 1 or 2 and not yet acknowledged to the end. They go round within a window, which is
 /// the inline word until that is full, and then as wide as the bound.
 #[derive(Debug)]
 pub(crate) struct InFlight {
@@ -71,6 +71,13 @@ impl InFlight {
         *word &= !mask;
         self.count -= 1;
         true
+    }
+
+    /// Whether an identifier is in use.
+    pub(crate) fn contains(&self, packet_id: PacketId) -> bool {
+        let bit = u32::from(packet_id.get()) - 1;
+        let words = if self.words.is_empty() { std::slice::from_ref(&self.inline) } else { &self.words };
+        words.get((bit / INLINE) as usize).is_some_and(|word| word & 1 << (bit % INLINE) != 0)
     }
 
     #[inline]

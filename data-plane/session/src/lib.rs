@@ -5,6 +5,7 @@
 //! may come when, what answers it and what waits for whom is decided here.
 
 mod bounds;
+mod exchanges;
 mod in_flight;
 mod message;
 mod outbox;
@@ -17,7 +18,7 @@ pub use bounds::Bounds;
 pub use message::{Message, Rendering};
 pub use outbox::DropReason;
 pub use session::{Delivered, Ended, Session, Settings};
-pub use sink::{Close, Sink};
+pub use sink::{Accepted, Close, Sink};
 pub use time::Millis;
 pub use will::Will;
 

@@ -11,10 +11,10 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// The memory in which messages are rendered, one after the other: a worker has one.
 #[derive(Default, Debug)]
 pub struct Rendering {
-    /// By QoS: 0 and 1.
-    forms: [PublishForm; 2],
+    /// By QoS.
+    forms: [PublishForm; 3],
     /// Copies of the forms, made for the first client with which the message has to wait and shared by the rest.
-    kept: [Option<Arc<PublishForm>>; 2],
+    kept: [Option<Arc<PublishForm>>; 3],
 }
 
 impl Rendering {
@@ -32,8 +32,8 @@ impl Rendering {
                 *form = PublishForm::new();
             }
         }
-        self.kept = [None, None];
-        Message { rendering: self, topic, payload, qos: qos.min(Qos::AtLeastOnce), rendered: [false; 2] }
+        self.kept = [const { None }; 3];
+        Message { rendering: self, topic, payload, qos, rendered: [false; 3] }
     }
 }
 
@@ -44,7 +44,7 @@ pub struct Message<'a> {
     topic: &'a str,
     payload: &'a [u8],
     qos: Qos,
-    rendered: [bool; 2],
+    rendered: [bool; 3],
 }
 
 impl Message<'_> {
@@ -54,7 +54,7 @@ impl Message<'_> {
         self.qos.min(granted)
     }
 
-    /// The packet at QoS 0 or 1; empty when the message is too long to be said at all.
+    /// The packet at a QoS; empty when the message is too long to be said at all.
     #[inline]
     pub(crate) fn form(&mut self, qos: Qos) -> &PublishForm {
         let at = Self::at(qos);
@@ -85,7 +85,8 @@ impl Message<'_> {
     const fn at(qos: Qos) -> usize {
         match qos {
             Qos::AtMostOnce => 0,
-            Qos::AtLeastOnce | Qos::ExactlyOnce => 1,
+            Qos::AtLeastOnce => 1,
+            Qos::ExactlyOnce => 2,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Messages of QoS 1 that wait until the client has acknowledged earlier ones. Bounded, and says so.
+//! Messages of QoS 1 and 2 that wait until the client has acknowledged earlier ones. Bounded, and says so.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,13 +1,16 @@
 //! The session: which packet may come when, what answers it, and what waits for whom.
 
+mod acknowledge;
+
 use std::collections::BTreeMap;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::{self, TopicFilter};
-use mqtt::{Packet, PacketId, Publish, Subscribe, Unsubscribe, encode};
+use mqtt::{Packet, PacketId, Subscribe, Unsubscribe, encode};
 
 use crate::bounds::Bounds;
+use crate::exchanges::Exchanges;
 use crate::in_flight::InFlight;
 use crate::message::Message;
 use crate::outbox::{DropReason, Outbox};
@@ -57,6 +60,8 @@ pub struct Session {
     in_flight: InFlight,
     /// There only while something waits, and then as many messages are in flight as may be.
     outbox: Option<Box<Outbox>>,
+    /// There once QoS 2 was used, or an acknowledgement had to wait.
+    exchanges: Option<Box<Exchanges>>,
     /// Ordered, so that what is done for each of them is done in the same order everywhere.
     subscriptions: BTreeMap<TopicFilter, Qos>,
     will: Option<Box<Will>>,
@@ -76,6 +81,7 @@ impl Session {
             bounds,
             in_flight: InFlight::new(bounds.in_flight_max),
             outbox: None,
+            exchanges: None,
             subscriptions: BTreeMap::new(),
             will,
         }
@@ -95,16 +101,15 @@ impl Session {
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(&unsubscribe, sink),
             Packet::PingReq => encode::pingresp(sink.output()),
             Packet::Disconnect => self.close(Close::Disconnected, sink),
-            // No message of QoS 2 goes either way, so there is none to which these could belong.
-            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
-                self.refuse(Refusal::ProtocolError, sink);
-            }
+            Packet::PubRec(packet_id) => self.on_pubrec(packet_id, sink),
+            Packet::PubRel(packet_id) => self.on_pubrel(packet_id, sink),
+            Packet::PubComp(packet_id) => self.on_pubcomp(packet_id, sink),
         }
     }
 
     /// A message for this client, on a subscription that was granted `granted`.
     ///
-    /// At QoS 0 it is copied into `output`. At QoS 1 it gets a packet identifier; when as many messages are in flight
+    /// At QoS 0 it is copied into `output`. At QoS 1 and 2 it gets a packet identifier; when as many messages are in flight
     /// as may be, it waits. Where either would be more than the client's bounds, it is dropped. A message is counted
     /// here, once, whether it is sent at once or later.
     #[inline]
@@ -123,6 +128,9 @@ impl Session {
             form.append_to(output, None);
         } else if let Some(packet_id) = self.in_flight.take() {
             debug_assert!(self.outbox.is_none(), "what waits goes first");
+            if qos == Qos::ExactlyOnce {
+                self.note_exactly_once(packet_id);
+            }
             form.append_to(output, Some(packet_id));
         } else {
             return self.wait(message, qos, size);
@@ -174,7 +182,7 @@ impl Session {
         self.will.as_deref()
     }
 
-    /// Messages sent at QoS 1 and not yet acknowledged.
+    /// Messages sent at QoS 1 or 2 and not yet acknowledged to the end.
     #[inline]
     #[must_use]
     pub const fn in_flight(&self) -> u16 {
@@ -196,36 +204,6 @@ impl Session {
 
 // --- packets ---
 impl Session {
-    #[inline]
-    fn on_publish(&mut self, publish: &Publish<'_>, sink: &mut impl Sink) {
-        if publish.retain {
-            return self.refuse(Refusal::RetainNotSupported, sink);
-        }
-        match (publish.qos, publish.packet_id) {
-            (Qos::AtMostOnce, _) => {
-                if let Err(refusal) = sink.publish(publish) {
-                    sink.refused(refusal);
-                }
-            }
-            (Qos::AtLeastOnce, Some(packet_id)) => match sink.publish(publish) {
-                Ok(()) => encode::puback(sink.output(), packet_id),
-                // PUBACK has no word for a refusal in 3.1.1, and saying nothing would leave the client waiting
-                // [MQTT-3.3.5-2].
-                Err(refusal) => self.refuse(refusal, sink),
-            },
-            (Qos::AtLeastOnce, None) => self.refuse(Refusal::MalformedPacket, sink),
-            (Qos::ExactlyOnce, _) => self.refuse(Refusal::QosNotSupported, sink),
-        }
-    }
-
-    /// An identifier that is not in flight is passed over: 3.1.1 names no answer to it.
-    #[inline]
-    fn on_puback(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
-        if self.in_flight.release(packet_id) && self.outbox.is_some() {
-            self.send_waiting(sink);
-        }
-    }
-
     fn on_subscribe(&mut self, subscribe: Subscribe, sink: &mut impl Sink) {
         let Subscribe { packet_id, filters } = subscribe;
         if filters.len() > usize::from(self.bounds.filters_per_packet_max) {
@@ -255,8 +233,6 @@ impl Session {
         if full && !self.subscriptions.contains_key(&filter) {
             return Err(Refusal::ClientSubscriptionsMax);
         }
-        // A subscription at QoS 2 is granted 1 [MQTT-3.8.4-6].
-        let asked = asked.min(Qos::AtLeastOnce);
         let granted = sink.subscribe(&filter, asked)?.min(asked);
         self.subscriptions.insert(filter, granted);
         Ok(granted)
@@ -302,11 +278,22 @@ impl Session {
     }
 
     #[cold]
+    fn note_exactly_once(&mut self, packet_id: PacketId) {
+        self.exchanges.get_or_insert_default().sent.insert(packet_id);
+    }
+
+    #[cold]
     fn send_waiting(&mut self, sink: &mut impl Sink) {
         let Some(outbox) = &mut self.outbox else { return };
         while !self.in_flight.is_full() {
             let Some(form) = outbox.pop() else { break };
-            sink.release(&form, self.in_flight.take());
+            let packet_id = self.in_flight.take();
+            if form.qos() == Qos::ExactlyOnce
+                && let Some(packet_id) = packet_id
+            {
+                self.exchanges.get_or_insert_default().sent.insert(packet_id);
+            }
+            sink.release(&form, packet_id);
         }
         if outbox.len() == 0 {
             self.outbox = None;

@@ -14,6 +14,18 @@ pub enum Close {
     Refused(Refusal),
 }
 
+/// When a message is acknowledged that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Accepted {
+    /// At once.
+    Now,
+    /// When it is safe, which the session is told by [`Session::committed`](crate::Session::committed) or
+    /// [`Session::not_committed`](crate::Session::not_committed), for each such message of QoS 1 or 2 once and in
+    /// their order. At QoS 0 it means the same as `Now`: there is nothing to send.
+    Later,
+}
+
 /// What a session asks of its surroundings, in the order in which it happens.
 ///
 /// Every refusal is told exactly once: to [`refused`](Self::refused) when the connection goes on, to
@@ -29,11 +41,14 @@ pub trait Sink {
         form.append_to(self.output(), packet_id);
     }
 
-    /// A message of the client, borrowed from the read buffer; QoS 0 or 1, never retained. `Ok`: it has been accepted
-    /// in the sense of its durability class, and PUBACK may be written.
-    fn publish(&mut self, publish: &Publish<'_>) -> Result<(), Refusal>;
+    /// A message of the client, borrowed from the read buffer; never retained. `Ok`: it has been accepted in the sense
+    /// of its durability class, and is acknowledged now or later.
+    fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal>;
 
-    /// The client wants what `filter` matches, at `asked` (0 or 1) at most. `Ok` is the QoS granted: from here on
+    /// A message of QoS 2 that has come before and must not be handed on again: it is only to be paid for.
+    fn repeated(&mut self, _publish: &Publish<'_>) {}
+
+    /// The client wants what `filter` matches, at `asked` at most. `Ok` is the QoS granted: from here on
     /// messages may be delivered. The same filter may come again, and then replaces the subscription [MQTT-3.8.4-3].
     fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal>;
 

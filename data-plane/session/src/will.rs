@@ -11,14 +11,14 @@ pub struct Will {
     pub topic: TopicName,
     /// What is published.
     pub payload: Box<[u8]>,
-    /// 0 or 1.
+    /// As the client asked.
     pub qos: Qos,
 }
 
 impl Will {
-    /// Keeps the will of a CONNECT; a retained one, or one of QoS 2, is [`Refusal::WillNotSupported`].
+    /// Keeps the will of a CONNECT; a retained one is [`Refusal::WillNotSupported`].
     pub fn accept(will: &mqtt::Will<'_>) -> Result<Box<Self>, Refusal> {
-        if will.retain || will.qos == Qos::ExactlyOnce {
+        if will.retain {
             return Err(Refusal::WillNotSupported);
         }
         let topic = will.topic.parse().map_err(|_| Refusal::MalformedPacket)?;

@@ -7,6 +7,8 @@
 
 use std::net::SocketAddr;
 
+use crate::tls::Trust;
+
 /// One step of the start, on standard error so that standard output holds what is to be copied.
 pub(crate) fn progress(step: &str) {
     eprintln!("iotmq: {step}");
@@ -19,10 +21,8 @@ pub(crate) fn failure(error: &anyhow::Error) {
 
 /// Everything that is told once it runs.
 pub(crate) struct Welcome {
-    /// Where the API and the console are.
-    pub(crate) api: SocketAddr,
-    /// Where devices connect.
-    pub(crate) mqtt: SocketAddr,
+    /// Where to be found.
+    pub(crate) places: Places,
     /// Where everything is kept.
     pub(crate) data_dir: String,
     /// The operator's address.
@@ -31,6 +31,20 @@ pub(crate) struct Welcome {
     pub(crate) one_time_password: Option<String>,
     /// What there is to try, if the demo instance still serves.
     pub(crate) demo: Option<Demo>,
+}
+
+/// Where everything is found, and what to trust there.
+pub(crate) struct Places {
+    /// Where the API and the console are.
+    pub(crate) api: SocketAddr,
+    /// Whether they are encrypted.
+    pub(crate) api_is_tls: bool,
+    /// Where devices connect.
+    pub(crate) mqtt: SocketAddr,
+    /// Whether that is encrypted.
+    pub(crate) mqtt_is_tls: bool,
+    /// The authority whose certificates are used; none: the operator has given one that clients know.
+    pub(crate) trust: Option<Trust>,
 }
 
 /// Lines to copy.
@@ -57,17 +71,26 @@ impl Welcome {
     }
 
     fn text(&self) -> String {
-        let Self { api, mqtt, data_dir, operator_email, .. } = self;
+        let Self { places, data_dir, operator_email, .. } = self;
+        let Places { api, mqtt, .. } = places;
+        let s = if places.api_is_tls { "s" } else { "" };
+        let over = if places.mqtt_is_tls { "   (over TLS)" } else { "" };
+        let trust = places.trust.as_ref().map_or_else(String::new, |trust| {
+            let Trust { file, fingerprint } = trust;
+            format!("trust      {}\n             SHA-256 {fingerprint}\n  ", file.display())
+        });
         let password = match &self.one_time_password {
             Some(password) => format!("{password}   (once: choose your own at the first sign-in)"),
             None => "as you chose it, or as the first start printed it".to_owned(),
         };
-        let lines = self.demo.as_ref().map_or_else(String::new, |demo| demo.text(self.mqtt));
+        let lines = self.demo.as_ref().map_or_else(String::new, |demo| demo.text(places));
         format!(
             "\nIoT MQ is running.\n\n  \
-             console    http://{api}/\n  \
-             API        http://{api}/v1   (reference: http://{api}/docs/api)\n  \
-             MQTT       {mqtt}\n  \
+             console    http{s}://{api}/\n  \
+             API        http{s}://{api}/v1   (reference: http{s}://{api}/docs/api)\n  \
+             MQTT       {mqtt}{over}\n  \
+             WebSocket  ws{s}://{api}/mqtt\n  \
+             {trust}\
              data       {data_dir}\n  \
              operator   {operator_email}\n  \
              password   {password}\n\n\
@@ -77,11 +100,16 @@ impl Welcome {
 }
 
 impl Demo {
-    fn text(&self, mqtt: SocketAddr) -> String {
+    fn text(&self, places: &Places) -> String {
         let Self { label, topic, .. } = self;
-        let (host, port) = (mqtt.ip(), mqtt.port());
+        let (host, port) = (places.mqtt.ip(), places.mqtt.port());
+        let trust = match &places.trust {
+            _ if !places.mqtt_is_tls => String::new(),
+            Some(trust) => format!(" --cafile '{}'", trust.file.display()),
+            None => " --tls-use-os-certs".to_owned(),
+        };
         let to = |client: &str, token: &str| {
-            format!("-h {host} -p {port} -i {client} -u {client}@{label} -P '{token}' -q 1")
+            format!("-h {host} -p {port}{trust} -i {client} -u {client}@{label} -P '{token}' -q 1")
         };
         let subscribe = to(SUBSCRIBER, &self.subscribe_token);
         let publish = to(PUBLISHER, &self.publish_token);
@@ -100,8 +128,13 @@ mod tests {
     #[test]
     fn the_lines_to_copy_name_client_instance_and_token() {
         let welcome = Welcome {
-            api: ([127, 0, 0, 1], 8080).into(),
-            mqtt: ([127, 0, 0, 1], 1884).into(),
+            places: Places {
+                api: ([127, 0, 0, 1], 8080).into(),
+                api_is_tls: false,
+                mqtt: ([127, 0, 0, 1], 1884).into(),
+                mqtt_is_tls: false,
+                trust: None,
+            },
             data_dir: "/data".into(),
             operator_email: "operator@localhost".into(),
             one_time_password: Some("s3cret".into()),
@@ -117,10 +150,58 @@ mod tests {
             "  mosquitto_sub -h 127.0.0.1 -p 1884 -i demo-subscriber -u demo-subscriber@demo-7k2f -P 'aaa' -q 1 -t 'demo/#' -v",
             "  mosquitto_pub -h 127.0.0.1 -p 1884 -i demo-publisher -u demo-publisher@demo-7k2f -P 'bbb' -q 1 -t demo/hello -m 'hello, world'",
             "  password   s3cret   (once: choose your own at the first sign-in)",
+            "  console    http://127.0.0.1:8080/",
+            "  WebSocket  ws://127.0.0.1:8080/mqtt",
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line:?} in {text}");
         }
         let without = Welcome { demo: None, ..welcome }.text();
         assert!(!without.contains("mosquitto"), "nothing to try where there is no demo: {without}");
+    }
+
+    #[test]
+    fn what_is_encrypted_says_what_to_trust() {
+        let trust = Trust { file: "/data/tls/ca.pem".into(), fingerprint: "AB:CD".into() };
+        let places = Places {
+            api: ([192, 0, 2, 7], 8443).into(),
+            api_is_tls: true,
+            mqtt: ([192, 0, 2, 7], 8883).into(),
+            mqtt_is_tls: true,
+            trust: Some(trust),
+        };
+        let demo = Demo {
+            label: "demo-7k2f".into(),
+            topic: "demo".into(),
+            subscribe_token: "aaa".into(),
+            publish_token: "bbb".into(),
+        };
+        let lines = demo.text(&places);
+        assert!(
+            lines.contains("mosquitto_pub -h 192.0.2.7 -p 8883 --cafile '/data/tls/ca.pem' -i"),
+            "{lines}"
+        );
+        let given = Places { trust: None, ..places };
+        assert!(demo.text(&given).contains("-p 8883 --tls-use-os-certs -i"));
+        let welcome = Welcome {
+            places: Places {
+                trust: Some(Trust { file: "/ca.pem".into(), fingerprint: "AB:CD".into() }),
+                ..given
+            },
+            data_dir: "/data".into(),
+            operator_email: "operator@localhost".into(),
+            one_time_password: None,
+            demo: None,
+        };
+        let text = welcome.text();
+        for line in [
+            "  console    https://192.0.2.7:8443/",
+            "  MQTT       192.0.2.7:8883   (over TLS)",
+            "  WebSocket  wss://192.0.2.7:8443/mqtt",
+            "  trust      /ca.pem",
+            "             SHA-256 AB:CD",
+            "  data       /data",
+        ] {
+            assert!(text.lines().any(|printed| printed == line), "{line:?} in {text}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration of `iotmq standalone`: its own settings and those of the two processes in it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -19,7 +20,11 @@ pub(crate) struct Flags {
     /// Where everything is kept.
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<String>,
-    /// Where the API listens.
+    /// Where to be found: an address of this machine, or 0.0.0.0 for all of them. The console is then at port 8443 and
+    /// MQTT at 8883, both encrypted; on loopback at 8080 and 1883 in the clear.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
+    /// Where the API and the console listen.
     #[arg(long, value_name = "ADDRESS:PORT")]
     api_address: Option<String>,
     /// Where MQTT listens.
@@ -37,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) data_dir: String,
     pub(crate) log: Log,
     pub(crate) postgres: Postgres,
+    pub(crate) tls: crate::tls::Settings,
     pub(crate) controller: controller::Config,
     pub(crate) broker: broker::Config,
 }
@@ -74,6 +80,13 @@ pub(crate) fn load(flags: &Flags) -> anyhow::Result<Config> {
         layers.text::<Config>(&path.display().to_string(), &text)?;
     }
     layers.environment::<Config>(std::env::vars())?;
+    if let Some(address) = flags.listen {
+        let [api, mqtt] = if address.is_loopback() { [8080, 1883] } else { [8443, 8883] };
+        let api = SocketAddr::new(address, api).to_string();
+        layers.flag::<Config>("--listen", "controller.api.address", &api)?;
+        let listener = listener(&SocketAddr::new(address, mqtt).to_string());
+        layers.flag::<Config>("--listen", "broker.listeners", &listener)?;
+    }
     for (flag, key, text) in [
         ("--data-dir", "data_dir", &flags.data_dir),
         ("--api-address", "controller.api.address", &flags.api_address),
@@ -84,10 +97,14 @@ pub(crate) fn load(flags: &Flags) -> anyhow::Result<Config> {
         }
     }
     if let Some(address) = &flags.mqtt_address {
-        let listener = format!("[{{ address = {} }}]", Value::String(address.clone()));
-        layers.flag::<Config>("--mqtt-address", "broker.listeners", &listener)?;
+        layers.flag::<Config>("--mqtt-address", "broker.listeners", &listener(address))?;
     }
     Ok(layers.finish()?)
+}
+
+/// One listener in place of all.
+fn listener(address: &str) -> String {
+    format!("[{{ address = {} }}]", Value::String(address.to_owned()))
 }
 
 fn defaults() -> Table {
@@ -106,5 +123,36 @@ mod tests {
     fn the_defaults_are_a_configuration() {
         let config: Config = Layers::new(defaults()).finish().expect("the defaults");
         assert!(config.data_dir.is_empty() && config.postgres.url.is_empty());
+    }
+
+    #[test]
+    fn one_flag_opens_it_to_others_encrypted() {
+        for (address, api, mqtt, is_tls) in [
+            ("127.0.0.1", "127.0.0.1:8080", "127.0.0.1:1883", false),
+            ("0.0.0.0", "0.0.0.0:8443", "0.0.0.0:8883", true),
+            ("2001:db8::7", "[2001:db8::7]:8443", "[2001:db8::7]:8883", true),
+        ] {
+            let flags = Flags { listen: Some(address.parse().expect("an address")), ..Flags::default() };
+            let config = load(&flags).expect(address);
+            let listener = &config.broker.listeners[0];
+            assert_eq!(config.controller.api.address.to_string(), api);
+            assert_eq!(listener.address.to_string(), mqtt);
+            assert_eq!((config.controller.api.is_tls(), listener.kind().is_tls()), (is_tls, is_tls));
+            config.controller.check().expect("may be served");
+            config.broker.check().expect("may be served");
+        }
+    }
+
+    #[test]
+    fn what_others_reach_is_never_in_the_clear() {
+        let plain = "[controller.api]\naddress = \"0.0.0.0:80\"\ntls = false";
+        let mut layers = Layers::new(defaults());
+        layers.text::<Config>("a file", plain).expect("lawful as such");
+        let config: Config = layers.finish().expect("lawful as such");
+        let error = config.controller.check().expect_err("refused").to_string();
+        assert_eq!(
+            error,
+            "cannot listen on 0.0.0.0:80 in the clear: without TLS only loopback addresses are served"
+        );
     }
 }

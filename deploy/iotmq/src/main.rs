@@ -1,12 +1,14 @@
 //! IoT MQ, the one binary: reads the command line and hands over. What deserves a test lives in a library.
 
 mod announce;
+mod clock;
 mod config;
 mod data;
 mod database;
 mod layers;
 mod logging;
 mod standalone;
+mod tls;
 
 use std::process::ExitCode;
 

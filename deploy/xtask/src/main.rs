@@ -4,12 +4,16 @@
 #![expect(clippy::print_stdout, reason = "a program for the terminal: printing is how it answers")]
 
 mod bench;
+mod browser;
 mod check;
+mod console;
+mod node;
 mod openapi;
 mod packages;
 mod prepare;
 mod private_postgres;
 mod run;
+mod screenshots;
 mod test;
 mod up;
 
@@ -37,6 +41,8 @@ enum Word {
     Bench(bench::Args),
     /// Write the OpenAPI documents in `openapi/` anew from the code
     Openapi,
+    /// Take a picture of every page of the console, in both languages, on a desktop and a phone
+    Screenshots(screenshots::Arguments),
     /// Write the cache of checked queries in `.sqlx/` anew from the code and the migrations
     Prepare(prepare::Arguments),
 }
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
         Word::Check => check::run(),
         Word::Bench(arguments) => bench::run(&arguments),
         Word::Openapi => openapi::run(),
+        Word::Screenshots(arguments) => screenshots::run(&arguments),
         Word::Prepare(arguments) => prepare::run(&arguments),
     };
     match result {

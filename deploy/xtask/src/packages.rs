@@ -1,5 +1,6 @@
 //! What the machine must have, and getting it from Debian where that is allowed.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -42,6 +43,22 @@ pub(crate) const MOSQUITTO_CLIENTS: Need = Need {
     what: "mosquitto_pub and mosquitto_sub",
     is_there: || is_program("mosquitto_pub") && is_program("mosquitto_sub"),
     packages: &["mosquitto-clients"],
+    optional: false,
+};
+
+/// For building the console; the Node.js that Debian brings along may be too old, and is then replaced through npm.
+pub(crate) const NPM: Need =
+    Need { what: "npm", is_there: || is_program("npm"), packages: &["nodejs", "npm"], optional: false };
+
+/// For looking at the console.
+pub(crate) const CHROMIUM: Need =
+    Need { what: "Chromium", is_there: || is_program("chromium"), packages: &["chromium"], optional: false };
+
+/// What Chinese is drawn with.
+pub(crate) const CHINESE_FONTS: Need = Need {
+    what: "fonts for Chinese",
+    is_there: || Path::new("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc").is_file(),
+    packages: &["fonts-noto-cjk"],
     optional: false,
 };
 

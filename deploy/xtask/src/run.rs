@@ -93,7 +93,12 @@ fn line(command: &Command) -> String {
 
 /// Whether a program is installed.
 pub(crate) fn is_program(name: &str) -> bool {
+    find_program(name).is_some()
+}
+
+/// Where a program is installed.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(SERVER_FOLDERS.iter().map(PathBuf::from));
-    folders.into_iter().any(|folder| folder.join(name).is_file())
+    folders.into_iter().map(|folder| folder.join(name)).find(|program| program.is_file())
 }

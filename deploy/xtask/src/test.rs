@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use crate::browser::Browser;
+use crate::console;
 use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, MOSQUITTO_CLIENTS, POSTGRES};
 use crate::private_postgres::PrivatePostgres;
 use crate::run::{self, cargo, cargo_has, step};
@@ -19,6 +21,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO_CLIENTS, MOSQUITTO])?;
+    let browser = Browser::prepare();
+    if let Err(error) = &browser {
+        step(&format!("going on without the tests that need a browser: {error:#}"));
+    }
+    console::build()?;
     // The whole workspace is selected, as below: another selection would have other features and be
     // compiled twice.
     step("building the binary that tests start");
@@ -31,6 +38,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("running the tests");
     let mut tests = cargo(runner);
     tests.arg("--workspace").args(&arguments.further).env(TEST_DATABASE_URL, &url);
+    if let Ok(browser) = &browser {
+        browser.tell(&mut tests);
+    }
     run::run_and_return(&mut tests)?;
     if nextest && arguments.further.is_empty() {
         step("examples in the documentation, which nextest leaves out");

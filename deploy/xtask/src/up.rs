@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::console;
 use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO_CLIENTS, POSTGRES};
 use crate::run::{self, cargo, step};
 
@@ -18,6 +19,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // The clients are for the lines that the product prints to be tried.
     packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO_CLIENTS.optional()])?;
+    console::build()?;
     let program = run::root().join("target/release/iotmq");
     step(if program.exists() {
         "building iotmq"

@@ -185,6 +185,7 @@ fn a_secret_stands_in_no_answer_but_the_one_that_makes_it() {
         });
     }
     let expected = [
+        "ChannelWithSecret.secret",
         "CreatedTenant.one_time_password",
         "CredentialWithSecret.secret",
         "IssuedToken.token",

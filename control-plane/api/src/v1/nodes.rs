@@ -41,6 +41,8 @@ pub(crate) struct NodeView {
     version: String,
     /// The version of the feed's forms that it speaks.
     format_version: u32,
+    /// Where its own listener is, which the controller calls; null while it is closed.
+    address: Option<String>,
     /// Whether it was heard of lately enough to be waited for.
     reachable: bool,
     /// How far its configuration is; null before its first export.
@@ -66,6 +68,7 @@ impl From<(Node, bool)> for NodeView {
             name: node.name,
             version: node.version,
             format_version: node.format_version,
+            address: node.address,
             reachable,
             generation,
             urgent_sequence: node.urgent_sequence,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use contract::ids::InstanceId;
 use serde::{Deserialize, Serialize};
-use service::topics::{NewTopic, Topic, TopicPatch};
+use service::topics::{History, HistoryPatch, NewTopic, Topic, TopicPatch};
 use utoipa::ToSchema;
 
 use super::parameters::{LabelParameters, NameParameters, PageParameters};
@@ -30,6 +30,8 @@ pub(crate) struct TopicView {
     description: String,
     /// The largest payload; null where only the instance's packets are bounded.
     payload_bytes_max: Option<u64>,
+    /// Whether and how long its messages are kept.
+    history: TopicHistoryView,
     /// What people sort it by.
     labels: Labels,
     /// When it was made.
@@ -40,12 +42,62 @@ pub(crate) struct TopicView {
     revision: i64,
 }
 
+/// Whether and how long a topic's messages are kept, to be found again.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TopicHistory)]
+pub(crate) struct TopicHistoryView {
+    /// Whether they are kept.
+    enabled: bool,
+    /// How long, in seconds; while they are not kept, how long they would be.
+    retention_secs: u64,
+    /// How much of the newest is kept, in bytes; null: all of `retention_secs`.
+    retention_bytes: Option<u64>,
+    /// Since when they have been kept; null while they are not.
+    enabled_since: Option<Timestamp>,
+}
+
+impl From<History> for TopicHistoryView {
+    fn from(history: History) -> Self {
+        Self {
+            enabled: history.since.is_some(),
+            retention_secs: history.retention_secs,
+            retention_bytes: history.retention_bytes,
+            enabled_since: history.since.map(Timestamp::from),
+        }
+    }
+}
+
+/// Whether and how long a topic's messages are to be kept; what is left out stays, and for a new topic is: not, three
+/// days, any number of bytes.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TopicHistoryRequest)]
+pub(crate) struct HistoryRequest {
+    /// Whether they are kept, from now on. Switched off, those kept before are not shown again.
+    enabled: Option<bool>,
+    /// How long, in seconds.
+    #[schema(minimum = 60, maximum = 2_592_000, example = 259_200)]
+    retention_secs: Option<u64>,
+    /// How much of the newest is kept, in bytes; null takes the bound away.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 1_048_576, maximum = 1_099_511_627_776_i64)]
+    retention_bytes: Patch<u64>,
+}
+
+impl From<HistoryRequest> for HistoryPatch {
+    fn from(request: HistoryRequest) -> Self {
+        let HistoryRequest { enabled, retention_secs, retention_bytes } = request;
+        Self { enabled, retention_secs, retention_bytes: retention_bytes.into() }
+    }
+}
+
 impl From<Topic> for TopicView {
     fn from(topic: Topic) -> Self {
         Self {
             name: topic.name,
             description: topic.description,
             payload_bytes_max: topic.payload_bytes_max,
+            history: topic.history.into(),
             labels: topic.labels.into(),
             created_at: topic.created_at.into(),
             updated_at: topic.updated_at.into(),
@@ -71,6 +123,9 @@ pub(crate) struct CreateTopicRequest {
     description: String,
     /// The largest payload.
     payload_bytes_max: Option<u64>,
+    /// Whether and how long its messages are kept.
+    #[serde(default)]
+    history: HistoryRequest,
     /// What people sort it by.
     #[serde(default)]
     labels: Labels,
@@ -87,8 +142,9 @@ pub(crate) async fn create_topic(
     prefer: PreferWait,
     Body(request): Body<CreateTopicRequest>,
 ) -> Result<Answer<TopicView>, Problem> {
-    let CreateTopicRequest { name, description, payload_bytes_max, labels } = request;
-    let new = NewTopic { name, description, payload_bytes_max, labels: labels.into() };
+    let CreateTopicRequest { name, description, payload_bytes_max, history, labels } = request;
+    let (history, labels) = (history.into(), labels.into());
+    let new = NewTopic { name, description, payload_bytes_max, history, labels };
     let (topic, written) = state.services.topics.create(signed_in.caller(), instance, new).await?;
     let (location, revision) = (location(instance, &topic.name), topic.revision);
     let answer = Answer::created(&location, TopicView::from(topic)).revision(revision);
@@ -148,6 +204,9 @@ pub(crate) struct UpdateTopicRequest {
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
     payload_bytes_max: Patch<u64>,
+    /// Whether and how long its messages are kept.
+    #[serde(default)]
+    history: HistoryRequest,
     /// Labels to set, or with null to take away.
     #[serde(default)]
     labels: BTreeMap<String, Option<String>>,
@@ -165,8 +224,9 @@ pub(crate) async fn update_topic(
     prefer: PreferWait,
     Body(request): Body<UpdateTopicRequest>,
 ) -> Result<Answer<TopicView>, Problem> {
-    let UpdateTopicRequest { description, payload_bytes_max, labels } = request;
-    let patch = TopicPatch { description, payload_bytes_max: payload_bytes_max.into(), labels };
+    let UpdateTopicRequest { description, payload_bytes_max, history, labels } = request;
+    let payload_bytes_max = payload_bytes_max.into();
+    let patch = TopicPatch { description, payload_bytes_max, history: history.into(), labels };
     let topics = &state.services.topics;
     let (topic, written) = topics.update(signed_in.caller(), instance, &topic, if_match.0, patch).await?;
     Ok(answer(topic).written(&state, prefer, written).await)

@@ -7,6 +7,7 @@ use contract::node::REACHABLE_SECS;
 
 use super::Instances;
 use crate::access::{Action, Caller};
+use crate::alarms::outbox;
 use crate::error::GetError;
 
 /// One limit of an instance, and its use where the control plane knows it.
@@ -31,12 +32,18 @@ impl Instances {
         let keys = store::signing_keys::list(&mut connection, instance.id).await?;
         let keys = keys.iter().filter(|key| key.verifies(now)).count() as u64;
         let revocations = store::revocations::count(&mut connection, instance.id).await?;
+        let rules = store::alarm_rules::count(&mut connection, instance.id).await?;
+        let channels = store::channels::count(&mut connection, instance.id).await?;
+        let pending = outbox::count_pending(&mut connection, &instance).await?;
         let used = |name: &str| match name {
             "connections_max" => Some(connections),
             "topics_max" => Some(instance.topics_used),
             "credentials_max" => Some(instance.credentials_used),
             "signing_keys_max" => Some(keys),
             "revocations_max" => Some(revocations),
+            "alarm_rules_max" => Some(rules),
+            "channels_max" => Some(channels),
+            "deliveries_pending_max" => Some(pending),
             _ => None,
         };
         let limits = LIMITS.iter().map(|limit| LimitUse {

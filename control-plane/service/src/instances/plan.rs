@@ -57,7 +57,7 @@ impl Instances {
         let before = write.instance(caller, instance, Action::WriteInstances).await?;
         not_deleting(&before)?;
         let plan = usable_plan(&mut write, plan).await?;
-        let exceeded = exceeded(&before, &plan);
+        let exceeded = exceeded(&mut write, &before, &plan).await?;
         if preview {
             let instance =
                 Instance { plan_name: plan.name, plan_version: plan.version, limits: plan.limits, ..before };
@@ -87,22 +87,29 @@ impl Instances {
 }
 
 /// What the instance uses beyond the limits of a plan.
-fn exceeded(instance: &Instance, plan: &Plan) -> Vec<LimitReached> {
+async fn exceeded(
+    write: &mut Write<'_>,
+    instance: &Instance,
+    plan: &Plan,
+) -> Result<Vec<LimitReached>, StoreError> {
+    let rules = store::alarm_rules::count(&mut write.tx, instance.id).await?;
+    let channels = store::channels::count(&mut write.tx, instance.id).await?;
     let uses = [
         ("topics_max", plan.limits.topics_max, instance.topics_used),
         ("credentials_max", plan.limits.credentials_max, instance.credentials_used),
+        ("alarm_rules_max", plan.limits.alarm_rules_max, rules),
+        ("channels_max", plan.limits.channels_max, channels),
     ];
     let beyond = uses.into_iter().filter(|(_, value, used)| used > value);
     let subject = &instance.name;
-    beyond
-        .map(|(name, value, used)| LimitReached {
-            name,
-            value,
-            used,
-            scope: "instance",
-            subject: subject.clone(),
-        })
-        .collect()
+    let exceeded = beyond.map(|(name, value, used)| LimitReached {
+        name,
+        value,
+        used,
+        scope: "instance",
+        subject: subject.clone(),
+    });
+    Ok(exceeded.collect())
 }
 
 impl From<PlanError> for ChangePlanError {

@@ -2,17 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use contract::ids::{CredentialId, InstanceId, MemberId, NodeId, TenantId, TokenId};
+use contract::ids::{AlarmId, AlarmRuleId, ChannelId, CredentialId, InstanceId, MemberId, NodeId, TenantId, TokenId};
+use contract::message::MessageId;
+use contract::qos::Qos;
 use contract::revocation::TokenSelector;
 use service::access::{AccessError, Actor, Caller, Role};
+use service::alarm_rules::AlarmRulePatch;
+use service::alarms::AlarmFilter;
+use service::channels::ChannelPatch;
 use service::credentials::{CredentialPatch, NewCredential, SecretSlot};
 use service::instances::InstancePatch;
+use service::messages::{MessagesQuery, NewMessage};
 use service::page::ListQuery;
 use service::plans::NewPlan;
 use service::tenants::{NewTenant, TenantPatch};
 use service::tokens::RevokeTokens;
 use service::topics::{NewTopic, TopicPatch};
 
+use crate::alarms::above;
+use crate::channels::webhook;
 use crate::tokens::for_client;
 use crate::world::{World, caller, new_instance, no_instance, nothing};
 
@@ -56,6 +64,10 @@ may_refuse!(
     service::error::ListError,
     service::error::UpdateError,
     service::error::DeleteError,
+    service::alarm_rules::WriteAlarmRuleError,
+    service::channels::WriteChannelError,
+    service::channels::DeleteChannelError,
+    service::channels::TestChannelError,
     service::credentials::CreateCredentialError,
     service::credentials::UpdateCredentialError,
     service::instances::CreateInstanceError,
@@ -63,6 +75,8 @@ may_refuse!(
     service::instances::DeleteInstanceError,
     service::instances::ChangePlanError,
     service::nodes::CreateJoinTokenError,
+    service::messages::QueryMessagesError,
+    service::messages::PublishError,
     service::plans::CreatePlanError,
     service::signing_keys::ChangeKeysError,
     service::tenants::CreateTenantError,
@@ -76,6 +90,8 @@ may_refuse!(
 async fn try_all(world: &World, by: &Caller, on: Target) -> Vec<(&'static str, char)> {
     let it = &world.services;
     let (query, credential, token) = (ListQuery::default(), nothing(CredentialId), nothing(TokenId));
+    let message = MessageId { shard: 0, record: 0, index: 0 };
+    let payloads = MessagesQuery { payload: true, ..MessagesQuery::default() };
     let mut tried = Vec::new();
     macro_rules! try_ {
         ($($name:literal: $call:expr;)*) => {$( tried.push(($name, letter($call.await))); )*};
@@ -116,6 +132,11 @@ async fn try_all(world: &World, by: &Caller, on: Target) -> Vec<(&'static str, c
         "issue_tokens": it.tokens.issue_batch(by, on.instance, vec![for_client("", 0)]);
         "revoke_tokens": it.tokens.revoke(by, on.instance, nothing_to_revoke());
         "revoke_token": it.tokens.revoke_one(by, on.instance, token, None);
+        "list_messages": it.messages.list(by, on.instance, &MessagesQuery::default());
+        "list_payloads": it.messages.list(by, on.instance, &payloads);
+        "get_message": it.messages.get(by, on.instance, message);
+        "get_message_payload": it.messages.payload(by, on.instance, message);
+        "publish_message": it.messages.publish(by, on.instance, no_message());
         "create_tenant": it.tenants.create(by, NewTenant::default());
         "resume_tenant": it.tenants.resume(by, on.tenant);
         "list_plans": it.plans.list(by, &query);
@@ -127,7 +148,40 @@ async fn try_all(world: &World, by: &Caller, on: Target) -> Vec<(&'static str, c
         "get_node": it.nodes.get(by, nothing(NodeId));
         "create_join_token": it.nodes.create_join_token(by);
     }
+    tried.extend(try_alarms(world, by, on.instance).await);
     tried
+}
+
+async fn try_alarms(world: &World, by: &Caller, instance: InstanceId) -> Vec<(&'static str, char)> {
+    let (it, query) = (&world.services, ListQuery::default());
+    let (rule, alarm, channel) = (nothing(AlarmRuleId), nothing(AlarmId), nothing(ChannelId));
+    let mut tried = Vec::new();
+    macro_rules! try_ {
+        ($($name:literal: $call:expr;)*) => {$( tried.push(($name, letter($call.await))); )*};
+    }
+    try_! {
+        "list_alarm_rules": it.alarm_rules.list(by, instance, &query);
+        "create_alarm_rule": it.alarm_rules.create(by, instance, above("", 0, 0));
+        "get_alarm_rule": it.alarm_rules.get(by, instance, rule);
+        "update_alarm_rule": it.alarm_rules.update(by, instance, rule, None, AlarmRulePatch::default());
+        "delete_alarm_rule": it.alarm_rules.delete(by, instance, rule, None);
+        "list_alarms": it.alarms.list(by, instance, AlarmFilter::default(), &query);
+        "get_alarm": it.alarms.get(by, instance, alarm);
+        "acknowledge_alarm": it.alarms.acknowledge(by, instance, alarm, None, None);
+        "list_channels": it.channels.list(by, instance, &query);
+        "create_channel": it.channels.create(by, instance, webhook("", ""));
+        "get_channel": it.channels.get(by, instance, channel);
+        "update_channel": it.channels.update(by, instance, channel, None, ChannelPatch::default());
+        "delete_channel": it.channels.delete(by, instance, channel, None);
+        "test_channel": it.channels.test(by, instance, channel);
+        "rotate_channel_secret": it.channels.rotate_secret(by, instance, channel, None);
+        "list_deliveries": it.channels.list_deliveries(by, instance, channel, &query);
+    }
+    tried
+}
+
+fn no_message() -> NewMessage {
+    NewMessage { topic: String::new(), payload: vec![], qos: Qos::AtMostOnce, retain: false }
 }
 
 fn nothing_to_revoke() -> RevokeTokens {
@@ -146,23 +200,9 @@ async fn columns(world: &World, callers: &[Caller], on: Target) -> String {
     rows.collect()
 }
 
-#[tokio::test]
-async fn every_operation_by_every_role() {
-    let world = World::new().await;
-    let (tenant, instance) = world.demo().await;
-    let other = world.tenant("other").await;
-    let on = Target { tenant: tenant.id, instance: instance.id };
-    let as_role = |role| caller(nothing(MemberId), tenant.id, role);
-    let callers = [
-        world.operator.clone(),
-        as_role(Role::Owner),
-        as_role(Role::Admin),
-        as_role(Role::Developer),
-        as_role(Role::Viewer),
-        other.owner,
-    ];
-    //                   operator owner admin developer viewer stranger
-    let expected = "\
+/// Each operation by each role: who is let in.
+//                   operator owner admin developer viewer stranger
+const EXPECTED: &str = "\
 get_tenant           x x x x x -
 update_tenant        x x x . . -
 list_audit           x x x . . -
@@ -198,6 +238,11 @@ issue_token          x x x x . -
 issue_tokens         x x x x . -
 revoke_tokens        x x x x . -
 revoke_token         x x x x x -
+list_messages        x x x x x -
+list_payloads        . x x x . -
+get_message          x x x x x -
+get_message_payload  . x x x . -
+publish_message      x x x x . -
 create_tenant        x o o o o o
 resume_tenant        x o o o o o
 list_plans           x x x x x x
@@ -208,9 +253,41 @@ retire_plan          x o o o o o
 list_nodes           x o o o o o
 get_node             x o o o o o
 create_join_token    x o o o o o
+list_alarm_rules     x x x x x -
+create_alarm_rule    x x x x . -
+get_alarm_rule       x x x x x -
+update_alarm_rule    x x x x . -
+delete_alarm_rule    x x x x . -
+list_alarms          x x x x x -
+get_alarm            x x x x x -
+acknowledge_alarm    x x x x . -
+list_channels        x x x x x -
+create_channel       x x x x . -
+get_channel          x x x x x -
+update_channel       x x x x . -
+delete_channel       x x x x . -
+test_channel         x x x x . -
+rotate_channel_secret x x x x . -
+list_deliveries      x x x x x -
 ";
+
+#[tokio::test]
+async fn every_operation_by_every_role() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let other = world.tenant("other").await;
+    let on = Target { tenant: tenant.id, instance: instance.id };
+    let as_role = |role| caller(nothing(MemberId), tenant.id, role);
+    let callers = [
+        world.operator.clone(),
+        as_role(Role::Owner),
+        as_role(Role::Admin),
+        as_role(Role::Developer),
+        as_role(Role::Viewer),
+        other.owner,
+    ];
     let table = columns(&world, &callers, on).await;
-    assert_eq!(table, expected, "\n{table}");
+    assert_eq!(table, EXPECTED, "\n{table}");
 }
 
 #[tokio::test]

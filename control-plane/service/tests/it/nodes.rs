@@ -25,6 +25,7 @@ fn request(join_token: &str, secret: &[u8]) -> EnrolRequest {
         secret_sha256: sha256(secret),
         name: "n1".to_owned(),
         version: "0.1.0".to_owned(),
+        address: None,
     }
 }
 
@@ -73,6 +74,7 @@ fn report(generation: Generation, sequence: u64, closed: &[(u64, u64)]) -> NodeR
         urgent_sequence: sequence,
         closed: closed.iter().copied().collect(),
         connections: BTreeMap::new(),
+        ..NodeReport::default()
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
+use contract::feed::{Document, DocumentKey, DocumentKind, TopicHistory};
 use service::error::{DeleteError, LimitReached, UpdateError};
-use service::topics::{CreateTopicError, NewTopic, TopicPatch};
+use service::topics::{CreateTopicError, HISTORY_OFF, History, HistoryPatch, NewTopic, TopicPatch};
 
 use crate::world::World;
 
@@ -97,4 +99,96 @@ async fn what_nodes_need_not_know_makes_no_generation() {
         topics.update(&tenant.owner, instance.id, "vehicle", None, patch).await.expect("changed");
     assert_eq!(topic.labels.get("fleet").map(String::as_str), Some("a"));
     assert_eq!((written.generation, world.heads().await), (None, heads));
+}
+
+fn keeping(name: &str) -> NewTopic {
+    let history = HistoryPatch { enabled: Some(true), ..HistoryPatch::default() };
+    NewTopic { history, ..named(name) }
+}
+
+#[tokio::test]
+async fn history_is_off_unless_asked_for_and_begins_when_it_is_switched_on() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let topics = &world.services.topics;
+    let (topic, _) = topics.create(&tenant.owner, instance.id, named("vehicle")).await.expect("a topic");
+    assert_eq!(topic.history, HISTORY_OFF);
+    let change = async |history: HistoryPatch| {
+        world.pass(TimeDelta::seconds(10));
+        let patch = TopicPatch { history, ..TopicPatch::default() };
+        topics.update(&tenant.owner, instance.id, "vehicle", None, patch).await.expect("changed")
+    };
+    let on = HistoryPatch { enabled: Some(true), ..HistoryPatch::default() };
+    let (topic, written) = change(on).await;
+    let since = topic.history.since;
+    assert_eq!((since, written.generation.is_some()), (Some(world.services.now()), true));
+    let longer = HistoryPatch { retention_secs: Some(86_400), ..on };
+    assert_eq!(change(longer).await.0.history, History { since, retention_secs: 86_400, ..HISTORY_OFF });
+    let (topic, _) = change(HistoryPatch { enabled: Some(false), ..HistoryPatch::default() }).await;
+    assert_eq!((topic.history.since, topic.history.retention_secs), (None, 86_400), "the rest stays");
+    let (topic, _) = change(on).await;
+    assert_eq!(topic.history.since, Some(world.services.now()), "what was kept before is not shown again");
+}
+
+#[tokio::test]
+async fn nodes_hear_how_a_topic_keeps_its_messages() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let document = async || {
+        let key =
+            DocumentKey { kind: DocumentKind::Topic, instance: instance.id, name: "vehicle".to_owned() };
+        let mut connection = world.store.read().await.expect("a connection");
+        let documents = store::documents::list(&mut connection, &[key]).await.expect("documents");
+        match documents.into_values().next() {
+            Some(Document::Topic(topic)) => topic.history,
+            other => panic!("no topic: {other:?}"),
+        }
+    };
+    let topics = &world.services.topics;
+    let new = keeping("vehicle");
+    topics.create(&tenant.owner, instance.id, new).await.expect("a topic");
+    let (retention_secs, since) = (259_200, service::clock::millis(world.services.now()));
+    assert_eq!(document().await, Some(TopicHistory { retention_secs, retention_bytes: None, since }));
+    let history = HistoryPatch { retention_bytes: Some(Some(1 << 20)), ..HistoryPatch::default() };
+    let patch = TopicPatch { history, ..TopicPatch::default() };
+    topics.update(&tenant.owner, instance.id, "vehicle", None, patch).await.expect("changed");
+    let retention_bytes = Some(1 << 20);
+    assert_eq!(document().await, Some(TopicHistory { retention_secs, retention_bytes, since }));
+    let history = HistoryPatch { enabled: Some(false), ..HistoryPatch::default() };
+    let patch = TopicPatch { history, ..TopicPatch::default() };
+    topics.update(&tenant.owner, instance.id, "vehicle", None, patch).await.expect("changed");
+    assert_eq!(document().await, None);
+}
+
+#[tokio::test]
+async fn history_has_bounds() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let topics = &world.services.topics;
+    for (secs, bytes, pointer) in [
+        (Some(59), None, Some("/history/retention_secs")),
+        (Some(60), None, None),
+        (Some(2_592_000), None, None),
+        (Some(2_592_001), None, Some("/history/retention_secs")),
+        (None, Some((1 << 20) - 1), Some("/history/retention_bytes")),
+        (None, Some(1 << 20), None),
+        (None, Some(1 << 40), None),
+        (None, Some((1 << 40) + 1), Some("/history/retention_bytes")),
+    ] {
+        let history =
+            HistoryPatch { enabled: Some(true), retention_secs: secs, retention_bytes: bytes.map(Some) };
+        let name = format!("t-{}-{}", secs.unwrap_or(0), bytes.unwrap_or(0));
+        let outcome = topics.create(&tenant.owner, instance.id, NewTopic { history, ..named(&name) }).await;
+        match (outcome, pointer) {
+            (Ok(_), None) => {}
+            (Err(CreateTopicError::Invalid(invalid)), Some(pointer)) => {
+                assert_eq!(
+                    (invalid.0[0].pointer.as_str(), invalid.0[0].code),
+                    (pointer, "out_of_bounds"),
+                    "{name}"
+                );
+            }
+            (outcome, _) => panic!("{name}: {outcome:?}"),
+        }
+    }
 }

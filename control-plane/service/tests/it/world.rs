@@ -11,11 +11,13 @@ use postgres_server::{Databases, Options as ServerOptions, PostgresServer};
 use service::access::{Actor, Caller, Role};
 use service::clock::FixedClock;
 use service::instances::{Instance, NewInstance};
+use service::node_calls::{NoCalls, NodeCalls};
 use service::nodes::NodeCaller;
 use service::plans::NewPlan;
 use service::platform::PlatformOptions;
 use service::seal::MasterKey;
 use service::tenants::{NewOwner, NewTenant};
+use service::webhooks::WebhookOptions;
 use service::{Labels, Options, Services, Store};
 use store::PoolOptions;
 use store::test_database;
@@ -68,7 +70,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) operator: Caller,
-    options: fn(Arc<FixedClock>, MasterKey) -> Options,
+    node_calls: Arc<dyn NodeCalls>,
     master_key: MasterKey,
     database: Database,
 }
@@ -79,14 +81,22 @@ pub(crate) struct Tenant {
     pub(crate) owner: Caller,
 }
 
-fn options(clock: Arc<FixedClock>, master_key: MasterKey) -> Options {
-    let platform = PlatformOptions { domain: None, mqtt_host: "localhost".to_owned(), mqtt_port: 1883 };
-    Options { clock, master_key, platform }
+fn options(clock: Arc<FixedClock>, master_key: MasterKey, node_calls: Arc<dyn NodeCalls>) -> Options {
+    let mqtt_host = "localhost".to_owned();
+    let platform = PlatformOptions { domain: None, mqtt_host, mqtt_port: 1883, mqtt_tls: false };
+    let allowed_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    let webhooks = WebhookOptions { allowed_networks };
+    Options { clock, master_key, platform, node_calls, webhooks }
 }
 
 impl World {
     /// A platform with one plan and nobody but its operator.
     pub(crate) async fn new() -> Self {
+        Self::with_nodes(Arc::new(NoCalls)).await
+    }
+
+    /// The same with nodes that can be called.
+    pub(crate) async fn with_nodes(node_calls: Arc<dyn NodeCalls>) -> Self {
         let (databases, server) = if let Ok(url) = std::env::var(SERVER_VARIABLE) {
             (Databases::at(&url), None)
         } else {
@@ -100,16 +110,17 @@ impl World {
         let start = DateTime::from_timestamp_millis(1_800_000_000_123).expect("a time");
         let clock = Arc::new(FixedClock::new(start));
         let master_key = MasterKey::generate();
-        let services = Services::new(store.clone(), options(clock.clone(), master_key.clone()));
+        let services = Services::new(store.clone(), options(clock.clone(), master_key.clone(), node_calls.clone()));
         let operator = Caller::platform("test");
-        let world = Self { services, store, clock, operator, options, master_key, database };
+        let world = Self { services, store, clock, operator, node_calls, master_key, database };
         world.plan(PLAN, &[]).await;
         world
     }
 
     /// Another process over the same database.
     pub(crate) fn another_controller(&self) -> Services {
-        Services::new(self.store.clone(), (self.options)(self.clock.clone(), self.master_key.clone()))
+        let options = options(self.clock.clone(), self.master_key.clone(), self.node_calls.clone());
+        Services::new(self.store.clone(), options)
     }
 
     /// Moves the clock on.
@@ -189,6 +200,7 @@ impl World {
             secret_sha256: contract::base64::Base64(vec![7; 32]),
             name: name.to_owned(),
             version: "0.1.0".to_owned(),
+            address: None,
         };
         NodeCaller { node: self.services.nodes.enrol(request).await.expect("joined").node }
     }

@@ -55,6 +55,10 @@ impl Connections for Ears {
         closed
     }
 
+    async fn sample(&self) -> Sampled {
+        Sampled::default()
+    }
+
     async fn count(&self) -> BTreeMap<InstanceId, u64> {
         BTreeMap::from([(ONE, 3)])
     }
@@ -81,10 +85,11 @@ impl Scene {
             pace: pace(),
             now: || UnixMillis(1),
             health: Arc::clone(&health),
+            slots: Slots::new(60),
         };
         let key = NodeKey { node: NodeId(Uuid::from_u128(7)), secret: [9; 32] };
         let client = NodeClient::new(&script.url(), Timeouts::default()).expect("a client").with_key(&key);
-        let node = tokio::spawn(follow(sync, client));
+        let node = tokio::spawn(follow(sync, client, None));
         Self { script, replica, ears, health, node, _dir: dir }
     }
 
@@ -154,7 +159,7 @@ fn instance() -> Document {
 }
 
 fn topic(name: &str) -> Document {
-    Document::Topic(TopicDocument { instance: ONE, name: name.to_owned(), payload_bytes_max: None })
+    Document::Topic(TopicDocument { instance: ONE, name: name.to_owned(), payload_bytes_max: None, history: None })
 }
 
 fn robot_document(enabled: bool) -> CredentialDocument {
@@ -248,11 +253,14 @@ fn unenrolled(script: &Script, dir: &TempDir, join_token: Option<&str>) -> Start
         pace: pace(),
         now: || UnixMillis(1),
         health: Arc::new(SyncHealth::default()),
+        slots: Slots::new(60),
     };
     let joining = Joining {
         key_path: dir.path().join("node.key"),
         join_token: join_token.map(str::to_owned),
         name: "one".to_owned(),
+        address: Some("http://127.0.0.1:9466".to_owned()),
+        call_key: Arc::default(),
     };
     (sync, client, joining)
 }

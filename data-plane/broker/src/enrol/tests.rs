@@ -29,7 +29,8 @@ impl Scene {
     }
 
     async fn enrol(&self, join_token: Option<&str>, draw: Draw) -> Result<NodeKey, EnrolError> {
-        enrol(&self.path(), &self.client, join_token, "one", draw).await
+        let address = Some("http://127.0.0.1:9465");
+        enrol(&self.path(), &self.client, Candidate { join_token, name: "one", address }, draw).await
     }
 
     fn mode(&self) -> u32 {
@@ -57,6 +58,7 @@ async fn a_node_enrols_once() {
     let asked = scene.script.asked("enrol").remove(0);
     assert_eq!(asked.authorization, None);
     assert_eq!((&asked.body["join_token"], &asked.body["name"]), (&"right".into(), &"one".into()));
+    assert_eq!(asked.body["address"], "http://127.0.0.1:9465");
     let hash = Base64(digest::digest(&digest::SHA256, &[9; 32]).as_ref().to_vec());
     assert_eq!(asked.body["secret_sha256"], hash.encode(), "the secret stays here");
     let key = scene.enrol(None, never).await.expect("from the file");

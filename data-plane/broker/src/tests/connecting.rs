@@ -110,11 +110,6 @@ async fn what_is_not_served_yet_is_refused_and_said() {
         (Connect { clean_session: false, ..good }, "connack 5", Refusal::SessionNotSupported),
         (Connect { clean_session: false, client_id: "", ..good }, "connack 2", Refusal::ClientIdInvalid),
         (
-            Connect { will: will("up/x", Qos::ExactlyOnce, false), ..good },
-            "connack 5",
-            Refusal::WillNotSupported,
-        ),
-        (
             Connect { will: will("up/x", Qos::AtMostOnce, true), ..good },
             "connack 5",
             Refusal::WillNotSupported,

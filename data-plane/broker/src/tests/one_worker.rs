@@ -15,6 +15,8 @@ use crate::instances::Instance;
 use crate::node::Node;
 use crate::schedule::Timer;
 use crate::testing::{ALL, Given, credential, fill};
+use crate::testing_log::HeldLog;
+use crate::transport::{Layers, Transport};
 use crate::worker::Worker;
 
 /// The longest that a client's timer is left in the wheel.
@@ -25,8 +27,10 @@ fn newcomer(instance: &Arc<Instance>, stream: TcpStream) -> Command {
     let secret = Box::new(document.secrets.remove(0));
     document.secrets.push((*secret).clone());
     stream.set_nonblocking(true).expect("a socket");
+    let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
+    let transport = Transport::new(stream, Layers::default()).into_parts().expect("a socket");
     Command::Admit(Box::new(Newcomer {
-        stream,
+        transport,
         rest: Vec::new(),
         client_id: "car".into(),
         keep_alive_secs: u16::MAX,
@@ -47,11 +51,11 @@ struct Alone {
 
 fn alone() -> Alone {
     let dir = tempfile::tempdir().expect("a directory");
-    let Given { config, mut documents } = Given::workers(1);
+    let Given { config, mut documents, .. } = Given::workers(1);
     documents.push(Document::Credential(credential(1, "meter", ALL)));
     fill(dir.path(), &documents);
     let replica = Arc::new(replica::Replica::open(&dir.path().join("replica")).expect("opens"));
-    let (node, mut receivers) = Node::new(config, replica);
+    let (node, mut receivers) = Node::new(config, replica, HeldLog::new().engine(), [0; 8]).expect("follows");
     let Document::Instance(document) = &documents[0] else { panic!("an instance comes first") };
     let instance = node.instances.get(document.id, &document.limits, 0);
     let commands = receivers.pop().expect("of the one worker");
@@ -87,8 +91,8 @@ fn commands_are_obeyed_in_the_order_in_which_they_came() {
         tokio::time::timeout(crate::testing::PATIENCE, all_taken).await.expect("all are admitted");
         let clients: Vec<_> = worker.clients.borrow().iter().map(|(_, client)| Rc::clone(client)).collect();
         assert_eq!(clients.len(), 1, "one client identifier, one client");
-        let peer = clients[0].stream.borrow().as_ref().map(tokio::net::TcpStream::peer_addr);
-        assert_eq!(peer.expect("open").expect("connected").port(), ports[2], "the last one holds it");
+        let peer = clients[0].transport.borrow().as_ref().map(Transport::peer_port);
+        assert_eq!(peer.expect("open"), ports[2], "the last one holds it");
 
         // Of those that went, and of the longest keep alive, nothing is left in the wheel for long.
         let mut deadlines = 0;

@@ -1,9 +1,12 @@
 //! The specification of a session, as scripts.
 
 mod deliver;
+mod exactly_once;
+mod later;
 mod life;
 mod properties;
 mod publish;
+mod receive_properties;
 mod script;
 mod subscribe;
 

@@ -31,14 +31,9 @@ fn a_refused_message_of_qos_1_closes_for_nothing_else_would_be_honest() {
 #[test]
 fn what_is_not_served_closes_before_anyone_is_asked() {
     for (packet, refusal) in [
-        ("publish a 2 7", "qos_not_supported"),
-        ("publish no 2 7", "qos_not_supported"),
         ("publish a 0 retain", "retain_not_supported"),
         ("publish a 1 7 retain", "retain_not_supported"),
         ("publish a 2 7 retain", "retain_not_supported"),
-        ("pubrec 7", "protocol_error"),
-        ("pubrel 7", "protocol_error"),
-        ("pubcomp 7", "protocol_error"),
     ] {
         check(settings(), &format!("{packet}\nping"), &format!("close {refusal}"));
     }

@@ -9,9 +9,11 @@
 //! unsubscribe 4 a/b
 //! ping | disconnect | deadline
 //! deliver a/b 1 granted 0      a message for the client: its topic, its QoS, the QoS granted
+//! committed 7 | failed 7       a message that was to be made safe is, or will not be
 //! read                         the network takes what is in the output buffer
 //! ```
-//! Topics and filters whose first level is `no` are refused by the surroundings.
+//! Topics and filters whose first level is `no` are refused by the surroundings; messages whose first level is `safe` are
+//! acknowledged later.
 
 use std::fmt::Write as _;
 
@@ -22,7 +24,7 @@ use contract::topic::{self, TopicFilter};
 use mqtt::client::{self, ServerPacket};
 use mqtt::{PacketId, Publish, encode};
 
-use crate::{Bounds, Close, Delivered, Message, Millis, Rendering, Session, Settings, Sink};
+use crate::{Accepted, Bounds, Close, Delivered, Message, Millis, Rendering, Session, Settings, Sink};
 
 /// The bounds that the platform gives when a plan says nothing.
 pub(super) fn bounds() -> Bounds {
@@ -78,10 +80,10 @@ fn render(packet: &ServerPacket<'_>) -> String {
         }
         ServerPacket::UnsubAck(packet_id) => format!("UNSUBACK {packet_id}"),
         ServerPacket::PingResp => "PINGRESP".to_owned(),
-        other @ (ServerPacket::ConnAck { .. }
-        | ServerPacket::PubRec(_)
-        | ServerPacket::PubRel(_)
-        | ServerPacket::PubComp(_)) => panic!("{other:?} is none that a session sends"),
+        ServerPacket::PubRec(packet_id) => format!("PUBREC {packet_id}"),
+        ServerPacket::PubRel(packet_id) => format!("PUBREL {packet_id}"),
+        ServerPacket::PubComp(packet_id) => format!("PUBCOMP {packet_id}"),
+        other @ ServerPacket::ConnAck { .. } => panic!("{other:?} is none that a session sends"),
     }
 }
 
@@ -90,12 +92,16 @@ impl Sink for Scribe {
         &mut self.output
     }
 
-    fn publish(&mut self, publish: &Publish<'_>) -> Result<(), Refusal> {
+    fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal> {
         if topic::first_level(publish.topic) == "no" {
             return Err(Refusal::NotAuthorized);
         }
         self.line(format_args!("publish {} {}", publish.topic, publish.qos.bits()));
-        Ok(())
+        Ok(if topic::first_level(publish.topic) == "safe" { Accepted::Later } else { Accepted::Now })
+    }
+
+    fn repeated(&mut self, publish: &Publish<'_>) {
+        self.line(format_args!("repeated {}", publish.topic));
     }
 
     fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
@@ -152,6 +158,15 @@ impl Play {
             [] => {}
             ["at", millis] => self.now = Millis(millis.parse().expect("milliseconds")),
             ["deadline"] => self.session.on_deadline(self.now, &mut self.scribe),
+            ["committed", id] => {
+                let before = self.scribe.output.len();
+                let wrote = self.session.committed(packet_id(id), &mut self.scribe.output);
+                assert_eq!(wrote, self.scribe.output.len() > before);
+            }
+            ["failed", id] => {
+                let refusal = Refusal::StorageUnavailable;
+                self.session.not_committed(packet_id(id), refusal, &mut self.scribe);
+            }
             ["read"] => {
                 self.scribe.write_sent();
                 self.scribe.output.clear();

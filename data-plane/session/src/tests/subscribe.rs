@@ -17,8 +17,8 @@ fn each_filter_has_its_own_answer_in_order() {
         "subscribe a/b 1
          refused not_authorized
          subscribe c/# 0
-         subscribe d 1
-         send SUBACK 3 1 no 0 1",
+         subscribe d 2
+         send SUBACK 3 1 no 0 2",
     );
 }
 

@@ -13,7 +13,7 @@ use super::process::Process;
 /// A running broker.
 pub(crate) enum Broker {
     Mosquitto(Mosquitto),
-    Iotmq(Iotmq),
+    Iotmq(Box<Iotmq>),
 }
 
 impl Broker {

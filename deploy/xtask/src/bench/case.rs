@@ -6,8 +6,10 @@ use clap::ValueEnum;
 
 /// Payload bytes of every message.
 pub(crate) const PAYLOAD_BYTES: usize = 64;
-/// The first level of every topic: the one topic that is provisioned.
+/// The topics that are provisioned, first levels both: of one the messages are only passed on, of the other they are
+/// stored too.
 pub(crate) const TOPIC: &str = "bench";
+pub(crate) const STORED_TOPIC: &str = "stored";
 
 /// Messages of one publisher that may be under way, where publishers keep a window open all the time.
 ///
@@ -30,61 +32,100 @@ pub(crate) enum Case {
     OneToOneQos0W1,
     /// 100 pairs, QoS 1, one message in flight per pair.
     OneToOneQos1W1,
+    /// 100 pairs, QoS 1, full, every message stored before it is acknowledged; mosquitto stores none.
+    DurableOneToOneQos1,
+    /// 1 000 publishers, QoS 1, one message in flight each, every message stored; mosquitto saves on every change.
+    AppendQos1,
+}
+
+/// What tells one case from the others.
+struct Shape {
+    name: &'static str,
+    publishers: usize,
+    subscribers: usize,
+    qos: u8,
+    window: u64,
+    is_stored: bool,
 }
 
 impl Case {
     /// Every case, in the order of the table.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::FanInQos0,
         Self::FanInQos1,
         Self::OneToOneQos0,
         Self::OneToOneQos1,
         Self::OneToOneQos0W1,
         Self::OneToOneQos1W1,
+        Self::DurableOneToOneQos1,
+        Self::AppendQos1,
     ];
+
+    const fn shape(self) -> Shape {
+        let fan_in =
+            Shape { name: "", publishers: 50, subscribers: 5, qos: 0, window: WINDOW_FULL, is_stored: false };
+        let pairs = Shape {
+            name: "",
+            publishers: 100,
+            subscribers: 100,
+            qos: 0,
+            window: WINDOW_FULL,
+            is_stored: false,
+        };
+        match self {
+            Self::FanInQos0 => Shape { name: "fan-in 50->5, QoS 0, full", ..fan_in },
+            Self::FanInQos1 => Shape { name: "fan-in 50->5, QoS 1, full", qos: 1, ..fan_in },
+            Self::OneToOneQos0 => Shape { name: "one-to-one x100, QoS 0, full", ..pairs },
+            Self::OneToOneQos1 => Shape { name: "one-to-one x100, QoS 1, full", qos: 1, ..pairs },
+            Self::OneToOneQos0W1 => Shape { name: "one-to-one x100, QoS 0, w1", window: 1, ..pairs },
+            Self::OneToOneQos1W1 => Shape { name: "one-to-one x100, QoS 1, w1", qos: 1, window: 1, ..pairs },
+            Self::DurableOneToOneQos1 => {
+                Shape { name: "durable one-to-one x100, QoS 1", qos: 1, is_stored: true, ..pairs }
+            }
+            Self::AppendQos1 => Shape {
+                name: "append 1000 publishers, QoS 1",
+                publishers: 1_000,
+                subscribers: 0,
+                qos: 1,
+                window: 1,
+                is_stored: true,
+            },
+        }
+    }
 
     /// Its name in the table and in the JSON output.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::FanInQos0 => "fan-in 50->5, QoS 0, full",
-            Self::FanInQos1 => "fan-in 50->5, QoS 1, full",
-            Self::OneToOneQos0 => "one-to-one x100, QoS 0, full",
-            Self::OneToOneQos1 => "one-to-one x100, QoS 1, full",
-            Self::OneToOneQos0W1 => "one-to-one x100, QoS 0, w1",
-            Self::OneToOneQos1W1 => "one-to-one x100, QoS 1, w1",
-        }
+        self.shape().name
     }
 
     /// Publishers.
     pub(crate) const fn publishers(self) -> usize {
-        match self {
-            Self::FanInQos0 | Self::FanInQos1 => 50,
-            Self::OneToOneQos0 | Self::OneToOneQos1 | Self::OneToOneQos0W1 | Self::OneToOneQos1W1 => 100,
-        }
+        self.shape().publishers
     }
 
     /// Subscribers. Publisher `p` is heard by subscriber `p % subscribers()` alone.
     pub(crate) const fn subscribers(self) -> usize {
-        match self {
-            Self::FanInQos0 | Self::FanInQos1 => 5,
-            Self::OneToOneQos0 | Self::OneToOneQos1 | Self::OneToOneQos0W1 | Self::OneToOneQos1W1 => 100,
-        }
+        self.shape().subscribers
     }
 
     /// The QoS of publications and subscriptions, 0 or 1.
     pub(crate) const fn qos(self) -> u8 {
-        match self {
-            Self::FanInQos0 | Self::OneToOneQos0 | Self::OneToOneQos0W1 => 0,
-            Self::FanInQos1 | Self::OneToOneQos1 | Self::OneToOneQos1W1 => 1,
-        }
+        self.shape().qos
     }
 
     /// Messages of one publisher that may be under way: sent, and not yet delivered and acknowledged.
     pub(crate) const fn window(self) -> u64 {
-        match self {
-            Self::FanInQos0 | Self::FanInQos1 | Self::OneToOneQos0 | Self::OneToOneQos1 => WINDOW_FULL,
-            Self::OneToOneQos0W1 | Self::OneToOneQos1W1 => 1,
-        }
+        self.shape().window
+    }
+
+    /// Whether nobody subscribes: what counts is how many messages are acknowledged, and each side stores them.
+    pub(crate) const fn is_append(self) -> bool {
+        self.subscribers() == 0
+    }
+
+    /// The first level of its topics.
+    pub(crate) const fn first_level(self) -> &'static str {
+        if self.shape().is_stored { STORED_TOPIC } else { TOPIC }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn open_all(address: SocketAddr, identities: &[Identity]) -> Result<V
     for group in identities.chunks(GROUP) {
         let from = streams.len();
         for identity in group {
-            streams.push(send_connect(address, identity)?);
+            streams.push(send_connect(address, identity, true)?);
         }
         for (stream, identity) in streams[from..].iter_mut().zip(group) {
             read_connack(stream).with_context(|| format!("client `{}`", identity.client_id))?;
@@ -42,13 +42,13 @@ pub(crate) fn open_all(address: SocketAddr, identities: &[Identity]) -> Result<V
     Ok(streams)
 }
 
-fn send_connect(address: SocketAddr, identity: &Identity) -> Result<TcpStream> {
+fn send_connect(address: SocketAddr, identity: &Identity, clean_session: bool) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_WAIT))?;
     let mut out = Vec::new();
     let packet = Connect {
-        clean_session: true,
+        clean_session,
         keep_alive_secs: KEEP_ALIVE_SECS,
         client_id: &identity.client_id,
         will: None,
@@ -80,6 +80,18 @@ pub(crate) fn subscribe_to(stream: &mut TcpStream, filter: &str, qos: Qos) -> Re
         bail!("SUBSCRIBE was answered with {answer:?}")
     };
     ensure!(granted == [Some(qos)], "`{filter}` at {qos:?} was granted {granted:?}");
+    Ok(())
+}
+
+/// Connects a client that is to be remembered, subscribes and leaves: the broker keeps messages for it.
+pub(crate) fn leave_subscribed(address: SocketAddr, filter: &str, qos: Qos) -> Result<()> {
+    let identity = Identity { client_id: "remembered".to_owned(), token: None };
+    let mut stream = send_connect(address, &identity, false)?;
+    read_connack(&mut stream)?;
+    subscribe_to(&mut stream, filter, qos)?;
+    let mut out = Vec::new();
+    mqtt::client::disconnect(&mut out);
+    stream.write_all(&out)?;
     Ok(())
 }
 

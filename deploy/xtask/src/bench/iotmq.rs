@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::case::{Case, TOPIC};
+use super::case::{Case, STORED_TOPIC, TOPIC};
 use super::connection::Identity;
 use super::load::{filter, topic};
 use super::process::{Lines, Process, free_port, wait_for_listener};
@@ -24,6 +24,10 @@ const API_RATE: &str = "1000000";
 const BATCH: usize = 1_000;
 /// Longer than any run.
 const TOKEN_TTL_SECS: u64 = 6 * 3_600;
+/// How long the messages of the stored topic are kept.
+const HISTORY_SECS: u64 = 24 * 3_600;
+/// An hour, as a distance in time.
+const HOUR_SECS: i64 = 3_600;
 /// Times that one call is said again.
 const TRIES_MAX: usize = 100;
 /// The largest answer that is read.
@@ -115,7 +119,7 @@ impl Iotmq {
         let subscribers = (0..case.subscribers()).map(|at| {
             (
                 format!("{case:?}-subscriber-{at}"),
-                json!([{"actions": ["subscribe"], "topic_filter": filter(at)}]),
+                json!([{"actions": ["subscribe"], "topic_filter": filter(case, at)}]),
             )
         });
         let identities = self.issue(publishers.chain(subscribers).collect())?;
@@ -128,9 +132,25 @@ impl Iotmq {
         let from = self.idle;
         self.idle += count;
         let clients = (from..from + count)
-            .map(|at| (format!("idle-{at}"), json!([{"actions": ["subscribe"], "topic_filter": filter(at)}])))
+            .map(|at| {
+                let filter = filter(Case::OneToOneQos0, at);
+                (format!("idle-{at}"), json!([{"actions": ["subscribe"], "topic_filter": filter}]))
+            })
             .collect();
         self.issue(clients)
+    }
+
+    /// One page of a topic's messages of the last hour.
+    pub(crate) fn messages(&self, topic: &str, order: &str) -> Result<Value> {
+        let (from, to) = (time_of_day(-HOUR_SECS), time_of_day(1));
+        let topic = topic.replace('/', "%2F");
+        let path = format!(
+            "/v1/instances/{}/messages?topic_filter={topic}&order={order}&from={from}&to={to}&limit=50&include=payload",
+            self.instance
+        );
+        let answer = self.api.get(&path)?;
+        ensure!(answer.status == 200, "GET {path} answered {} {}", answer.status, answer.body);
+        Ok(answer.body)
     }
 
     fn issue(&self, clients: Vec<(String, Value)>) -> Result<Vec<Identity>> {
@@ -200,7 +220,10 @@ fn provision(api: &Api) -> Result<String> {
         &json!({"name": "bench", "plan": "bench", "topic_mode": "provisioned", "authentication": ["token"]}),
     )?;
     let instance = text(&instance["id"])?;
-    api.post(&format!("/v1/instances/{instance}/topics"), &json!({"name": TOPIC}))?;
+    let topics = format!("/v1/instances/{instance}/topics");
+    api.post(&topics, &json!({"name": TOPIC}))?;
+    let history = json!({"enabled": true, "retention_secs": HISTORY_SECS});
+    api.post(&topics, &json!({"name": STORED_TOPIC, "history": history}))?;
     Ok(instance.to_owned())
 }
 
@@ -297,4 +320,11 @@ impl Answer {
 
 fn text(value: &Value) -> Result<&str> {
     value.as_str().with_context(|| format!("no text: {value}"))
+}
+
+/// The time of day so many seconds from now, as the API takes it.
+#[expect(clippy::disallowed_methods, reason = "a load generator is all shell: it measures real time")]
+fn time_of_day(secs: i64) -> String {
+    let at = chrono::Utc::now() + chrono::TimeDelta::seconds(secs);
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

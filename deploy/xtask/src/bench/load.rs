@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 use mqtt::kind;
 use mqtt::{Publish, client, frame};
 
-use super::case::{Case, PAYLOAD_BYTES, TOPIC};
+use super::case::{Case, PAYLOAD_BYTES};
 use super::now;
 
 /// Bytes read at once.
@@ -31,12 +31,12 @@ const STAMP_BYTES: usize = 12;
 
 /// The topic of publisher `publisher` of a case.
 pub(crate) fn topic(case: Case, publisher: usize) -> String {
-    format!("{TOPIC}/{}/{publisher}", publisher % case.subscribers())
+    format!("{}/{}/{publisher}", case.first_level(), publisher % case.subscribers().max(1))
 }
 
-/// The filter of subscriber `subscriber`.
-pub(crate) fn filter(subscriber: usize) -> String {
-    format!("{TOPIC}/{subscriber}/+")
+/// The filter of subscriber `subscriber` of a case.
+pub(crate) fn filter(case: Case, subscriber: usize) -> String {
+    format!("{}/{subscriber}/+", case.first_level())
 }
 
 struct Connection {
@@ -103,7 +103,7 @@ impl Load {
         })
     }
 
-    /// Messages that have arrived and were right.
+    /// Messages that have arrived and were right; where nobody subscribes, those that were acknowledged.
     pub(crate) const fn delivered(&self) -> u64 {
         self.delivered
     }
@@ -138,7 +138,7 @@ impl Load {
         if self.delivered != last.0 {
             *last = (self.delivered, at);
         } else if at - last.1 > SILENCE_MAX {
-            let under_way: u64 = self.publishers.iter().map(|it| it.sent - it.delivered).sum();
+            let under_way: u64 = self.publishers.iter().map(|it| it.under_way(self.case)).sum();
             bail!(
                 "nothing arrived for {SILENCE_MAX:?}, {under_way} messages of QoS {} are missing",
                 self.case.qos()
@@ -243,6 +243,7 @@ impl Load {
                 let publisher = self.publishers.get_mut(at).context("a PUBACK for a subscriber")?;
                 publisher.acknowledged += 1;
                 ensure!(publisher.acknowledged <= publisher.sent, "a PUBACK for nothing");
+                self.delivered += u64::from(self.case.is_append());
                 self.mark_ready(at);
                 Ok(())
             }
@@ -314,7 +315,11 @@ impl Publisher {
     }
 
     fn under_way(&self, case: Case) -> u64 {
-        let finished = if case.qos() == 0 { self.delivered } else { self.delivered.min(self.acknowledged) };
+        let finished = match case.qos() {
+            0 => self.delivered,
+            _ if case.is_append() => self.acknowledged,
+            _ => self.delivered.min(self.acknowledged),
+        };
         self.sent - finished
     }
 

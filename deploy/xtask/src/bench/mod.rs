@@ -8,6 +8,7 @@
 mod broker;
 mod case;
 mod connection;
+mod history;
 mod idle;
 mod iotmq;
 mod load;
@@ -24,7 +25,7 @@ use contract::qos::Qos;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::broker::Broker;
-use self::case::{Case, PAYLOAD_BYTES, Pace};
+use self::case::{Case, PAYLOAD_BYTES, Pace, STORED_TOPIC};
 use self::connection::{open_all, subscribe_to};
 use self::load::Load;
 use self::report::{CaseReport, Report, Run};
@@ -32,6 +33,9 @@ use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, POSTGRES};
 
 /// Descriptors of each process that connections may not use.
 const DESCRIPTORS_KEPT: u64 = 900;
+
+/// Stored messages among which some are looked for.
+const HISTORY_MESSAGES: u64 = 10_000_000;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args, Debug)]
@@ -52,6 +56,10 @@ pub(crate) struct Args {
     /// --quick].
     #[arg(long = "idle", value_name = "CONNECTIONS")]
     idle: Vec<usize>,
+    /// Store so many messages and measure how long queries of them take; 0: do not [default: 10000000, or 0 with
+    /// --quick or --case].
+    #[arg(long, value_name = "MESSAGES")]
+    history: Option<u64>,
     /// Workers of IoT MQ. With several, the instance is spread over them and messages cross; 0: one a processor.
     #[arg(long, default_value_t = 1)]
     workers: usize,
@@ -77,9 +85,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let peer = mosquitto::Mosquitto::start()?;
     let version = peer.version.clone();
     let own = iotmq::Iotmq::start(args.iotmq.as_deref(), args.workers)?;
-    let mut brokers = [Broker::Mosquitto(peer), Broker::Iotmq(own)];
+    let mut brokers = [Broker::Mosquitto(peer), Broker::Iotmq(Box::new(own))];
 
-    let reports = measure_cases(&mut brokers, &cases, pace)?;
+    let (appends, passed_on): (Vec<_>, Vec<_>) = cases.iter().copied().partition(|case| case.is_append());
+    let mut reports = measure_cases(&mut brokers, &passed_on, pace)?;
+    if !appends.is_empty() {
+        let saving = Broker::Mosquitto(mosquitto::Mosquitto::start_saving(&format!("{STORED_TOPIC}/#"))?);
+        let relaying = std::mem::replace(&mut brokers[0], saving);
+        reports.extend(measure_cases(&mut brokers, &appends, pace)?);
+        brokers[0] = relaying;
+    }
+    let (durable_ratio, appends) = report::stored_figures(&reports);
+    let history = measure_history(&mut brokers[1], args)?;
     let [mosquitto_connections, iotmq_connections] = measure_connections(&mut brokers, &idle, args.quick)?;
     let report = Report {
         peer: version,
@@ -87,6 +104,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         workers: args.workers,
         processors: available_parallelism()?.get(),
         cases: reports,
+        durable_ratio,
+        appends,
+        history,
         mosquitto_connections,
         iotmq_connections,
     };
@@ -131,7 +151,7 @@ fn measure(broker: &mut Broker, case: Case, pace: Pace) -> Result<Run> {
     let mut streams = open_all(broker.address(), &identities)?;
     let qos = Qos::from_bits(case.qos()).context("a QoS")?;
     for (at, stream) in streams[case.publishers()..].iter_mut().enumerate() {
-        subscribe_to(stream, &load::filter(at), qos)?;
+        subscribe_to(stream, &load::filter(case, at), qos)?;
     }
     let mut load = Load::new(case, streams)?;
     load.run(pace.warm_up)?;
@@ -145,6 +165,14 @@ fn measure(broker: &mut Broker, case: Case, pace: Pace) -> Result<Run> {
         messages_per_sec: messages as f64 / elapsed.as_secs_f64(),
         cores: micros as f64 / elapsed.as_micros() as f64,
     })
+}
+
+fn measure_history(broker: &mut Broker, args: &Args) -> Result<Option<history::History>> {
+    let all = if args.quick || !args.cases.is_empty() { 0 } else { HISTORY_MESSAGES };
+    match (broker, args.history.unwrap_or(all)) {
+        (Broker::Mosquitto(_), _) | (_, 0) => Ok(None),
+        (Broker::Iotmq(broker), messages) => history::measure(broker, messages).map(Some),
+    }
 }
 
 fn measure_connections(

@@ -1,4 +1,4 @@
-//! The stand-in for the peers: Debian's mosquitto, anonymous, silent, nothing on disk.
+//! The stand-in for the peers: Debian's mosquitto, anonymous, silent, with nothing on disk or with everything.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,8 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use contract::qos::Qos;
 use tempfile::TempDir;
 
+use super::connection::leave_subscribed;
 use super::process::{Process, free_port, wait_for_listener};
 
 /// Where Debian puts it: a directory that is on root's search path alone.
@@ -25,8 +27,25 @@ pub(crate) struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts one on a port of its own.
+    /// Starts one that keeps nothing.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(|_| "persistence false\n".to_owned())
+    }
+
+    /// Starts one that saves what it keeps whenever that changes, and has somebody to keep messages for: a client that
+    /// has subscribed to `filter` and gone.
+    pub(crate) fn start_saving(filter: &str) -> Result<Self> {
+        let it = Self::start_with(|directory| {
+            let directory = directory.display();
+            format!(
+                "persistence true\npersistence_location {directory}/\nautosave_on_changes true\nautosave_interval 1\n"
+            )
+        })?;
+        leave_subscribed(it.address, filter, Qos::AtLeastOnce)?;
+        Ok(it)
+    }
+
+    fn start_with(persistence: impl FnOnce(&Path) -> String) -> Result<Self> {
         let output =
             Command::new(PROGRAM).arg("-h").output().with_context(|| format!("cannot run `{PROGRAM}`"))?;
         let version = String::from_utf8_lossy(&output.stdout);
@@ -39,7 +58,8 @@ impl Mosquitto {
         // them. What is under way is bounded by the load.
         let text = format!(
             "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nlog_type none\nlog_dest none\n\
-             persistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+             max_inflight_messages 0\nmax_queued_messages 0\n{}",
+            persistence(directory.path())
         );
         fs::write(&file, text)?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));

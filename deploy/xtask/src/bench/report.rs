@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::case::Case;
+use super::history::History;
 use super::idle::Connections;
 
 /// One run of one case on one broker.
@@ -46,6 +47,13 @@ pub(crate) struct Report {
     pub(crate) processors: usize,
     /// The cases.
     pub(crate) cases: Vec<CaseReport>,
+    /// The stored one-to-one case by the one that is only passed on, both on IoT MQ and in this run; none without both.
+    pub(crate) durable_ratio: Option<f64>,
+    /// Messages stored a second by IoT MQ, and how many times those of mosquitto with everything saved; none without
+    /// that case.
+    pub(crate) appends: Option<[f64; 2]>,
+    /// Queries of stored messages; none when they were not asked for.
+    pub(crate) history: Option<History>,
     /// Connections on mosquitto, one entry for each count.
     pub(crate) mosquitto_connections: Vec<Connections>,
     /// Connections on IoT MQ.
@@ -94,6 +102,7 @@ impl Report {
                 format!("{:.0} k, {:.0} k", rate(&it.mosquitto) / 1e3, rate(&it.iotmq) / 1e3),
             ));
         }
+        lines.extend(self.stored_lines());
         let connections = self.mosquitto_connections.iter().zip(&self.iotmq_connections);
         for (mosquitto, iotmq) in connections {
             lines.push(String::new());
@@ -116,6 +125,43 @@ impl Report {
             lines.push(format!("\n{name:<30} {theirs:>24.1} {ours:>24.1} {:>8.3}", ours / theirs));
         }
         lines.join("\n")
+    }
+}
+
+/// How much the stored case costs, by the same case without storing; and how fast messages are stored, and by how much
+/// faster than mosquitto does.
+pub(crate) fn stored_figures(cases: &[CaseReport]) -> (Option<f64>, Option<[f64; 2]>) {
+    let find = |case: Case| cases.iter().find(|it| it.case == case.name());
+    let durable = find(Case::DurableOneToOneQos1).zip(find(Case::OneToOneQos1));
+    let durable_ratio = durable.map(|(stored, passed_on)| stored.iotmq_micros / passed_on.iotmq_micros);
+    let appends = find(Case::AppendQos1).map(|it| {
+        let ours = rate(&it.iotmq);
+        [ours, ours / rate(&it.mosquitto)]
+    });
+    (durable_ratio, appends)
+}
+
+impl Report {
+    fn stored_lines(&self) -> Vec<String> {
+        let durable = self.durable_ratio.map(|ratio| {
+            format!("stored one-to-one by passed-on one-to-one, CPU per message: {ratio:.2} (target 1.5 at most)")
+        });
+        let appends = self.appends.map(|[ours, ratio]| {
+            format!("stored a second: {ours:.0}, {ratio:.1} times mosquitto saving every change (target 5 at least)")
+        });
+        let history = self.history.as_ref().map(|it| {
+            format!(
+                "one topic's hour, {} of {} stored messages: newest page {:.1} ms, at most {:.1}; oldest page {:.1} ms, at \
+                 most {:.1} (target 50)",
+                it.messages_per_topic,
+                it.messages,
+                it.newest_millis[0],
+                it.newest_millis[1],
+                it.oldest_millis[0],
+                it.oldest_millis[1]
+            )
+        });
+        [durable, appends, history].into_iter().flatten().collect()
     }
 }
 

@@ -1,0 +1,166 @@
+//! Publishing for an application, which has no connection: the caller has proven who it is and may publish anything to
+//! its instance. Limits, topic rules and durability are those of any message.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use contract::feed::InstanceState;
+use contract::grant::PublishRights;
+use contract::ids::InstanceId;
+use contract::message::MessageId;
+use contract::qos::Qos;
+use contract::refusal::Refusal;
+use contract::topic::TopicName;
+use mqtt::Publish;
+use tokio::sync::oneshot;
+
+use crate::command::Command;
+use crate::control::Control;
+use crate::durable_appends::Owing;
+use crate::instances::Instance;
+use crate::local_instance::LocalInstance;
+use crate::policy::Verdict;
+use crate::publish::Taken;
+use crate::worker::Worker;
+
+/// A message that was published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Published {
+    /// Its identifier; none when it is not stored.
+    pub(crate) id: Option<MessageId>,
+    /// Whether it is stored, and safely so.
+    pub(crate) stored: bool,
+    /// Clients on this node that wanted it when it was taken.
+    pub(crate) matched: u32,
+}
+
+/// Why a message was not published. Nothing of it is kept, unless the node fails before it has answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// The node does not have the instance.
+    #[error("the instance is not served here")]
+    InstanceUnknown,
+    /// The instance, its topics or its limits do not allow it.
+    #[error("the message is refused: `{}`", .0.name())]
+    Refused(Refusal),
+    /// The message log takes nothing for now.
+    #[error("the message log is not available")]
+    StorageUnavailable,
+    /// The instance is over its rate, or the log has no room: later it may be taken.
+    #[error("the node is busy")]
+    Busy,
+    /// The node is stopping, or its worker has failed.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// One message on its way to the worker that publishes it.
+pub(crate) struct ApiPublish {
+    pub(crate) shared: Arc<Instance>,
+    pub(crate) topic: TopicName,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: Qos,
+    /// What stands where a client identifier would.
+    pub(crate) publisher: Box<str>,
+    pub(crate) answer: Answer,
+}
+
+/// Where the outcome of one publication goes.
+pub(crate) type Answer = oneshot::Sender<Result<Published, PublishError>>;
+
+impl Control {
+    /// Publishes a message for an application. It is answered when a client at QoS 1 would be: at once when the topic
+    /// is not stored, else when the message is safely in the log, whatever `qos` it is for its receivers. `topic` is a
+    /// topic name: anything else is refused. `publisher` stands where a client identifier would; empty: it was no client.
+    pub(crate) async fn publish(
+        &self,
+        instance: InstanceId,
+        topic: &str,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+        publisher: &str,
+    ) -> Result<Published, PublishError> {
+        if retain {
+            return Err(PublishError::Refused(Refusal::RetainNotSupported));
+        }
+        let topic: TopicName = topic.parse().map_err(|_| PublishError::Refused(Refusal::MalformedPacket))?;
+        let node = self.node();
+        let rules = node.replica.instance(instance).ok_or(PublishError::InstanceUnknown)?;
+        let shared = node.instances.get(instance, &rules.document.limits, node.clock.micros());
+        let worker = shared.worker_of(publisher);
+        let (answer, outcome) = oneshot::channel();
+        let request = ApiPublish { shared, topic, payload, qos, publisher: publisher.into(), answer };
+        let command = Command::Publish(Box::new(request));
+        node.commands_of(worker).send(command).await.map_err(|_| PublishError::Stopping)?;
+        outcome.await.unwrap_or(Err(PublishError::Stopping))
+    }
+}
+
+impl Worker {
+    /// Publishes for an application; whoever asked is told once it is done.
+    pub(crate) fn publish_for(&self, request: ApiPublish) {
+        let ApiPublish { shared, topic, payload, qos, publisher, answer } = request;
+        let publish = Publish {
+            dup: false,
+            qos,
+            retain: false,
+            topic: topic.as_str(),
+            packet_id: None,
+            payload: &payload,
+        };
+        let taken = self.take_for(&shared, &publish, &publisher);
+        let (instance, taken) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                // Whoever asked may have gone: here, and wherever it is answered.
+                let _ = answer.send(Err(error));
+                return;
+            }
+        };
+        let matched = u32::try_from(taken.route.len()).unwrap_or(u32::MAX);
+        if let Some(retention) = taken.history {
+            let owing = Owing::Application(matched, answer);
+            self.append(&instance, &taken, retention, &publish, &publisher, owing);
+        } else {
+            self.hand_over(&instance, &taken.route, &publish, &publisher);
+            let _ = answer.send(Ok(Published { id: None, stored: false, matched }));
+        }
+    }
+
+    /// Accepts a message of an application, as that of a client with every right.
+    fn take_for(
+        &self,
+        shared: &Arc<Instance>,
+        publish: &Publish<'_>,
+        publisher: &str,
+    ) -> Result<(Rc<LocalInstance>, Taken), PublishError> {
+        if self.is_stopping.get() {
+            return Err(PublishError::Stopping);
+        }
+        let rules = self.node.replica.instance(shared.id).ok_or(PublishError::InstanceUnknown)?;
+        if rules.document.state != InstanceState::Running {
+            return Err(PublishError::Refused(Refusal::InstanceSuspended));
+        }
+        let instance = self.local_instance(shared, rules);
+        let (rules, paces) = (instance.rules(), instance.paces());
+        let verdict = Verdict::with_rights(&rules, PublishRights::ALL, publish.topic);
+        verdict.check(publish.qos, publish.retain, publish.payload).map_err(PublishError::Refused)?;
+        let bytes = publish.topic.len() + publish.payload.len();
+        if bytes > paces.packet_bytes_max {
+            return Err(PublishError::Refused(Refusal::PacketBytesMax));
+        }
+        let has_room = match verdict.history {
+            Some(_) => self.can_append(publish, publisher),
+            None => self.has_room(&instance),
+        };
+        if !has_room || instance.wait(self.now()) > 0 {
+            return Err(PublishError::Busy);
+        }
+        instance.inbound.take(self.now(), &paces.inbound, 1, bytes);
+        instance.counts.came_in(bytes);
+        instance.unused_since.set(self.now());
+        let route = self.route(&instance, publish.topic);
+        Ok((instance, Taken { route, history: verdict.history }))
+    }
+}

@@ -1,0 +1,98 @@
+//! What has come to a worker from other threads is delivered: messages of other workers, and those of the log.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::{Envelope, EnvelopeError, Envelopes};
+
+use crate::crossing::Arrival;
+use crate::durable::{Feed, Mark};
+use crate::local_instance::LocalInstance;
+use crate::routes::Route;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Takes in everything that has come, in the order in which it came.
+    pub(crate) fn take_arrivals(&self) {
+        self.node.crossing.drain(self.id, |arrival| match arrival {
+            Arrival::Crossed(_, batch) => self.deliver_crossed(batch),
+            Arrival::Committed(feed) => self.deliver_committed(feed),
+            // Nothing in it is lost by a failure: it guards itself.
+            Arrival::Settled(settled) => self.settle(*settled),
+        });
+    }
+
+    fn deliver_crossed(&self, batch: &[u8]) {
+        let Ok(envelopes) = Envelopes::read(batch) else {
+            tracing::error!("a batch of another worker has an unknown form");
+            return;
+        };
+        let last = LastInstance::default();
+        self.deliver_each(envelopes, |_, envelope| {
+            let Some(instance) = last.get(self, envelope) else { return };
+            let route = self.route(&instance, envelope.topic);
+            self.deliver_envelope(&instance, &route, envelope);
+        });
+    }
+
+    /// Delivers what is safely in the log, in its order: every subscriber gets the messages of a topic in one order,
+    /// whichever worker it is on.
+    fn deliver_committed(&self, feed: &Feed) {
+        let last = LastInstance::default();
+        for (batch, mark) in feed.batches.iter().zip(&feed.marks) {
+            let changes = self.epochs.changes();
+            if mark.workers(changes) & self.id.bit() == 0 {
+                continue;
+            }
+            // A route that has changed since may lead here although it did not.
+            let is_exact = mark.changes == changes && *mark != Mark::ALL;
+            let routes = self.take_routes(batch);
+            let is_own = usize::from(batch.origin) == self.id.index();
+            self.deliver_each(batch.batch.iter(), |at, envelope| {
+                if is_exact && envelope.workers & self.id.bit() == 0 {
+                    return;
+                }
+                let Some(instance) = last.get(self, envelope) else { return };
+                let known = routes.get(at).filter(|route| route.is_current(&self.epochs)).cloned();
+                let route = known.unwrap_or_else(|| self.route(&instance, envelope.topic));
+                if is_own && route.workers() == 0 {
+                    instance.counts.matched_nobody();
+                }
+                self.deliver_envelope(&instance, &route, envelope);
+            });
+        }
+    }
+
+    /// Delivers messages, told with each its place among them. A failure costs the message that it came with; those
+    /// behind it are delivered.
+    fn deliver_each(&self, envelopes: Envelopes<'_>, deliver: impl Fn(usize, &Envelope<'_>)) {
+        let mut envelopes = envelopes.enumerate();
+        let deliver = |(at, envelope): (usize, Result<Envelope<'_>, EnvelopeError>)| match envelope {
+            Ok(envelope) => deliver(at, &envelope),
+            Err(error) => tracing::error!(?error, "a message of another thread cannot be read"),
+        };
+        while self.guard(|| envelopes.by_ref().for_each(deliver)).is_none() {}
+    }
+
+    /// Delivers a message to its receivers on this worker.
+    fn deliver_envelope(&self, instance: &LocalInstance, route: &Route, envelope: &Envelope<'_>) {
+        #[cfg(test)]
+        assert!(envelope.topic != crate::turn::FAILS_CROSSED, "on purpose");
+        self.deliver(instance, route.on(self.id), envelope.topic, envelope.payload, envelope.qos);
+    }
+}
+
+/// The instance of the message before, which mostly is that of the next one too.
+#[derive(Default)]
+struct LastInstance(RefCell<Option<Rc<LocalInstance>>>);
+
+impl LastInstance {
+    /// The instance of a message; none, if it has nobody on this worker.
+    fn get(&self, worker: &Worker, envelope: &Envelope<'_>) -> Option<Rc<LocalInstance>> {
+        let mut last = self.0.borrow_mut();
+        if last.as_ref().is_none_or(|last| last.shared.id != envelope.instance) {
+            *last = worker.instances.borrow().get(&envelope.instance).cloned();
+        }
+        last.clone()
+    }
+}

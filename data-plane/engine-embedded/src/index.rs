@@ -1,0 +1,137 @@
+//! The index of a journal segment, in memory: brought up to date by who asks, never by the log's thread.
+
+use std::io;
+use std::sync::{PoisonError, RwLockReadGuard};
+
+use engine::view::{FooterBuilder, ReadAt};
+use engine::{Batch, Pos};
+
+use crate::files::Reading;
+use crate::journal::record::{RECORD_HEADER, RecordHeader};
+use crate::journal::scan::{Found, Scan};
+use crate::journal::segment::SEGMENT_HEADER;
+use crate::layout::JournalSegment;
+
+/// What a message takes in an index in memory, about.
+const ROW_BYTES: usize = 80;
+
+/// Which messages a journal segment holds, up to a place in it.
+#[derive(Debug, Default)]
+pub(crate) struct TailIndex {
+    pub(crate) builder: FooterBuilder,
+    /// What has been read; 0 before the first time.
+    at: u64,
+    /// The first record that has not been read.
+    next: u64,
+    /// Places that could not be read, those that were known to be damaged among them.
+    pub(crate) unreadable: u64,
+}
+
+impl TailIndex {
+    /// The bytes it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.builder.len() as usize * ROW_BYTES
+    }
+
+    fn read_to(&mut self, segment: &JournalSegment, end: u64) -> io::Result<()> {
+        let at = self.at.max(SEGMENT_HEADER as u64);
+        let next = self.next.max(segment.name.first);
+        let mut batches = Batches::new(&*segment.file, segment.name.salt, next, at, end);
+        while let Some((offset, header, batch)) = batches.step()? {
+            self.add(offset, &header, batch);
+            self.next = header.record + 1;
+        }
+        self.unreadable += batches.unreadable;
+        self.at = end;
+        Ok(())
+    }
+
+    fn add(&mut self, offset: u64, header: &RecordHeader, batch: &Batch) {
+        for (index, message) in (0..).zip(batch.records()) {
+            let Ok(message) = message else { break };
+            if message.envelope.retention.is_some() {
+                let pos = Pos { record: header.record, index };
+                let at = offset + (RECORD_HEADER + message.at) as u64;
+                if self.builder.add(pos, at, &message).is_err() {
+                    self.unreadable += 1;
+                }
+            }
+        }
+    }
+}
+
+impl JournalSegment {
+    /// The index of everything that is committed now, or more.
+    pub(crate) fn indexed(&self) -> io::Result<RwLockReadGuard<'_, TailIndex>> {
+        let end = self.end();
+        loop {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            if index.at >= end {
+                return Ok(index);
+            }
+            drop(index);
+            // Between this lock and the next one it may be forgotten again: hence the loop.
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            if index.at < end {
+                index.read_to(self, end)?;
+            }
+        }
+    }
+
+    /// Gives the memory back, if nobody looks at it; who asks next reads the segment again.
+    pub(crate) fn forget_index(&self) {
+        if let Ok(mut index) = self.index.try_write() {
+            *index = TailIndex::default();
+        }
+    }
+}
+
+/// The batches of a journal segment, one after the other, over damage.
+pub(crate) struct Batches<'a> {
+    scan: Scan<'a>,
+    /// The one that was read last. Its memory is used again.
+    batch: Batch,
+    /// Places passed over: damage, and records that are no batches although their checksums are right.
+    pub(crate) unreadable: u64,
+}
+
+impl<'a> Batches<'a> {
+    pub(crate) const fn new(file: &'a dyn Reading, salt: u64, next: u64, at: u64, end: u64) -> Self {
+        Self { scan: Scan::new(file, salt, next, at, end), batch: Batch::new(), unreadable: 0 }
+    }
+
+    /// Where the next record begins, its header, and its batch.
+    pub(crate) fn step(&mut self) -> io::Result<Option<(u64, RecordHeader, &Batch)>> {
+        while let Some(found) = self.scan.step()? {
+            let Found::Record { offset, header } = found else {
+                self.unreadable += 1;
+                continue;
+            };
+            let mut memory = std::mem::take(&mut self.batch).into_bytes();
+            memory.clear();
+            memory.extend_from_slice(self.scan.body());
+            match Batch::from_bytes(memory) {
+                Ok(batch) => {
+                    self.batch = batch;
+                    return Ok(Some((offset, header, &self.batch)));
+                }
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A file as a view reads it.
+#[derive(Debug)]
+pub(crate) struct Bytes<'a>(pub(crate) &'a dyn Reading);
+
+impl ReadAt for Bytes<'_> {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        if self.0.read_at(at, into)? == into.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+}

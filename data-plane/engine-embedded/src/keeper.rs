@@ -1,0 +1,131 @@
+//! The thread beside the log's: it seals what is closed, drops what is over, asks how full the disk is, and keeps the
+//! index of the newest messages up to date. Each round is a step that a test can take by itself.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::retention;
+use crate::seal;
+use crate::shared::{Shared, lock};
+
+/// How often it looks around when nobody rings.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Wakes the thread, and ends it.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<State>,
+    rung: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    rung: bool,
+    stopped: bool,
+}
+
+impl Bell {
+    /// A segment was closed.
+    pub(crate) fn wake(&self) {
+        lock(&self.state).rung = true;
+        self.rung.notify_one();
+    }
+
+    /// There will be no further round.
+    pub(crate) fn stop(&self) {
+        lock(&self.state).stopped = true;
+        self.rung.notify_one();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        lock(&self.state).stopped
+    }
+
+    /// Waits for the next round. False when there is none.
+    fn wait(&self) -> bool {
+        let state = lock(&self.state);
+        let idle = |it: &mut State| !it.rung && !it.stopped;
+        let (mut state, _) =
+            self.rung.wait_timeout_while(state, ROUND, idle).unwrap_or_else(PoisonError::into_inner);
+        state.rung = false;
+        !state.stopped
+    }
+}
+
+/// Rounds until the end; the first one at once, since a start may have found much to do.
+pub(crate) fn run(shared: &Shared) {
+    loop {
+        // A mistake in one round must not be the end of all: the journal would grow for ever.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round(shared))).is_err() {
+            tracing::error!("a round of sealing and dropping panicked");
+            *lock(&shared.trouble) = Some(Arc::from("it panicked"));
+        }
+        if !shared.keeper.wait() {
+            return;
+        }
+    }
+}
+
+/// Does what there is to do now.
+pub(crate) fn round(shared: &Shared) {
+    shared.probe_space();
+    close_old(shared);
+    index_newest(shared);
+    let sealing = seal_all(shared).map_err(|it| format!("a journal segment could not be sealed: {it}"));
+    let dropping =
+        retention::drop_over(shared).map_err(|it| format!("old messages could not be dropped: {it}"));
+    let trouble = sealing.and(dropping).err();
+    let mut known = lock(&shared.trouble);
+    if trouble.as_deref() != known.as_deref() {
+        if let Some(reason) = &trouble {
+            tracing::error!(reason, "storage is not kept in order; it is tried again");
+        } else {
+            tracing::info!("storage is kept in order again");
+        }
+    }
+    *known = trouble.map(Arc::from);
+    drop(known);
+    forget_indexes(shared);
+}
+
+/// Seals everything that is closed.
+fn seal_all(shared: &Shared) -> io::Result<()> {
+    while !shared.keeper.is_stopped() && seal::seal_oldest(shared)? {
+        index_newest(shared);
+    }
+    Ok(())
+}
+
+/// Has the segment closed that is being written, when its first record is old.
+fn close_old(shared: &Shared) {
+    let layout = shared.layout.load();
+    let begun_at = layout.journal.last().and_then(|it| it.begun_at());
+    let is_old = |at: u64| at.saturating_add(shared.bounds.segment_millis) <= shared.now().0;
+    if begun_at.is_some_and(|it| is_old(it.0)) {
+        shared.queue.ask_to_close();
+    }
+}
+
+/// Indexes what was written since the last time, so that a query finds little left to do.
+fn index_newest(shared: &Shared) {
+    let layout = shared.layout.load();
+    if let Some(newest) = layout.journal.last()
+        && let Err(error) = newest.indexed()
+    {
+        tracing::error!(%error, segment = %newest.name, "a journal segment cannot be read");
+    }
+}
+
+/// When sealing lags behind, lets indexes of closed segments go that are too large together, the oldest first.
+fn forget_indexes(shared: &Shared) {
+    let layout = shared.layout.load();
+    let Some((_, closed)) = layout.journal.split_last() else { return };
+    let mut bytes = 0;
+    for segment in closed.iter().rev() {
+        bytes += segment.index.try_read().map_or(0, |it| it.memory_bytes());
+        if bytes > shared.bounds.index_bytes_max {
+            segment.forget_index();
+        }
+    }
+}

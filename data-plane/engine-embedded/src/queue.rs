@@ -1,0 +1,189 @@
+//! What has been submitted and not yet written. Handing in is a push under a short lock, and waking the log's thread
+//! when it sleeps; nothing here writes.
+//!
+//! The bound is each origin's credit in bytes: what an origin finds free stays free until it submits itself.
+
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use engine::{Append, ORIGINS_MAX, Refused, RefusedWhy};
+
+/// A batch on its way, and the CRC that its submitter's thread made.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) append: Append,
+    pub(crate) crc: u32,
+}
+
+/// Whether batches are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Open = 0,
+    /// What is queued is still written.
+    Stopping = 1,
+    Stopped = 2,
+    /// The last one: stopping a log that has failed does not hide it.
+    Failed = 3,
+}
+
+/// What the log's thread is woken for.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Work {
+    /// Batches, in the given vector.
+    Batches,
+    /// None, but the segment is old enough to be closed.
+    Close,
+    /// Nothing will come any more.
+    End,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    /// A [`Phase`], beside the one under the lock, for who only looks.
+    phase: AtomicU8,
+    /// Bytes that each origin has submitted and not seen completed.
+    used: Box<[AtomicUsize]>,
+    origin_bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    batches: Vec<Submitted>,
+    phase: Phase,
+    close: bool,
+    sleeps: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(origin_bytes_max: usize) -> Self {
+        Self {
+            waiting: Mutex::new(Waiting {
+                batches: Vec::new(),
+                phase: Phase::Open,
+                close: false,
+                sleeps: false,
+            }),
+            wake: Condvar::new(),
+            phase: AtomicU8::new(Phase::Open as u8),
+            used: (0..ORIGINS_MAX).map(|_| AtomicUsize::new(0)).collect(),
+            origin_bytes_max,
+        }
+    }
+
+    /// Whether batches are taken, as far as can be told without waiting.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Open,
+            1 => Phase::Stopping,
+            2 => Phase::Stopped,
+            _ => Phase::Failed,
+        }
+    }
+
+    /// The bytes that an origin may still submit; 0 for an unknown one.
+    pub(crate) fn room_bytes(&self, origin: u16) -> usize {
+        let used = self.used.get(usize::from(origin)).map(|it| it.load(Ordering::Acquire));
+        match (self.phase(), used) {
+            (Phase::Open, Some(used)) => self.origin_bytes_max.saturating_sub(used),
+            (Phase::Open, None) | (Phase::Stopping | Phase::Failed | Phase::Stopped, _) => 0,
+        }
+    }
+
+    /// Takes a valid batch, or hands it back.
+    pub(crate) fn submit(&self, append: Append) -> Result<(), Refused> {
+        let (origin, bytes) = (append.origin, append.batch.as_bytes().len());
+        if !self.charge(origin, bytes) {
+            return Err(append.refused(RefusedWhy::NoRoom));
+        }
+        // Before the lock: the CRC is the costly part.
+        let crc = crc32fast::hash(append.batch.as_bytes());
+        let mut waiting = self.lock();
+        let why = match waiting.phase {
+            Phase::Open => None,
+            Phase::Failed => Some(RefusedWhy::Failed),
+            Phase::Stopping | Phase::Stopped => Some(RefusedWhy::Stopped),
+        };
+        if let Some(why) = why {
+            self.release(origin, bytes);
+            return Err(append.refused(why));
+        }
+        waiting.batches.push(Submitted { append, crc });
+        let sleeps = std::mem::take(&mut waiting.sleeps);
+        drop(waiting);
+        if sleeps {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes an origin's credit, if it has so much.
+    fn charge(&self, origin: u16, bytes: usize) -> bool {
+        let fits = |used: usize| used.checked_add(bytes).filter(|it| *it <= self.origin_bytes_max);
+        let used = &self.used[usize::from(origin)];
+        used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
+    }
+
+    /// Gives an origin its credit back, when its batch is about to be completed.
+    pub(crate) fn release(&self, origin: u16, bytes: usize) {
+        self.used[usize::from(origin)].fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Waits for work; `batches` is empty and keeps its memory.
+    pub(crate) fn take(&self, batches: &mut Vec<Submitted>) -> Work {
+        let mut waiting = self.lock();
+        loop {
+            if !waiting.batches.is_empty() {
+                std::mem::swap(&mut waiting.batches, batches);
+                return Work::Batches;
+            }
+            if waiting.phase != Phase::Open {
+                return Work::End;
+            }
+            if std::mem::take(&mut waiting.close) {
+                return Work::Close;
+            }
+            waiting.sleeps = true;
+            waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the log's thread close its segment once nothing is waiting.
+    pub(crate) fn ask_to_close(&self) {
+        self.change(|waiting| waiting.close = true);
+    }
+
+    /// Takes nothing more; what is waiting is still written, unless the log has failed.
+    pub(crate) fn stop(&self) {
+        self.enter(Phase::Stopping);
+    }
+
+    /// Takes nothing more, and hands back what was waiting. A phase never goes back.
+    pub(crate) fn end(&self, phase: Phase) -> Vec<Submitted> {
+        self.enter(phase);
+        std::mem::take(&mut self.lock().batches)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.change(|waiting| {
+            if (phase as u8) > (waiting.phase as u8) {
+                waiting.phase = phase;
+                self.phase.store(phase as u8, Ordering::Release);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.lock();
+        change(&mut waiting);
+        waiting.sleeps = false;
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,284 @@
+//! What is found in the directory when the engine starts: where the log goes on, what is lost, what was left half
+//! done. It decides by reading every record of the journal; sealed segments are not opened.
+//!
+//! - A last segment that ends in something that is no record was being written when the machine stopped: that end is
+//!   cut off, and said. Nothing in it was acknowledged, for a sync stands before each acknowledgement.
+//! - Everything else that is no record is damage: it is said and kept, and what is whole around it is served.
+//! - A journal segment that is still there has not been sealed to the end: what was made of it is made again.
+
+use std::io;
+use std::sync::Arc;
+
+use contract::time::UnixMillis;
+use engine::{BatchError, BatchId, Envelopes};
+
+use crate::batch_ids::{Appended, BatchIds};
+use crate::damage::Damage;
+use crate::engine::OpenError;
+use crate::files::{Entry, Files, Reading};
+use crate::journal::name::SegmentName;
+use crate::journal::record::{KIND_MESSAGES, RECORD_HEADER, RecordHeader};
+use crate::journal::scan::{Found, Scan};
+use crate::journal::segment::{HeaderFound, JOURNAL_FORMAT_VERSION, SEGMENT_HEADER, read_header};
+use crate::layout::{JournalSegment, Layout, SealedSegment, mark};
+use crate::sealed::{SealedName, UNFINISHED, parse_dropped};
+
+/// How many damaged segments are kept aside when they are sealed; more push out the oldest.
+pub const DAMAGED_SEGMENTS_MAX: usize = 16;
+
+/// The most that a crash leaves of a write; a longer end without a record is damage.
+const TORN_BYTES_MAX: u64 = crate::writer::WRITE_BYTES_MAX as u64;
+
+/// What the directory holds.
+pub(crate) struct Recovered {
+    pub(crate) layout: Layout,
+    pub(crate) ids: BatchIds,
+    /// The number of the next record.
+    pub(crate) next: u64,
+    /// When the last record was written.
+    pub(crate) newest: UnixMillis,
+    /// Whether the last journal segment may be written on.
+    pub(crate) goes_on: bool,
+    pub(crate) dropped_before: UnixMillis,
+    /// Bytes cut off the end.
+    pub(crate) cut_bytes: u64,
+}
+
+/// What a segment holds.
+#[derive(Default)]
+struct Examined {
+    /// Its records, without damage behind the last of them.
+    end: u64,
+    next: u64,
+    begun_at: Option<UnixMillis>,
+    newest: Option<UnixMillis>,
+    marks: Vec<(u64, u64)>,
+    damage: Vec<Damage>,
+    /// Damage behind the last record.
+    tail: Option<(u64, u64)>,
+}
+
+/// Reads the directory, cuts the torn end, and removes what was left half done.
+pub(crate) fn recover(files: &dyn Files) -> Result<Recovered, OpenError> {
+    let entries = files.list()?;
+    let mut recovered = Recovered {
+        layout: Layout::default(),
+        ids: BatchIds::default(),
+        next: 1,
+        newest: UnixMillis(0),
+        goes_on: false,
+        dropped_before: UnixMillis(0),
+        cut_bytes: 0,
+    };
+    let journal = segments(&entries, SegmentName::parse);
+    recover_sealed(files, &entries, &journal, &mut recovered)?;
+    for (name, bytes) in segments(&entries, SegmentName::parse_damaged) {
+        let file = files.open(&name.damaged())?;
+        let examined = examine(&*file, name, &name.damaged(), (name.first, bytes), &mut |_| {})?;
+        recovered.layout.damage.extend(whole_damage(examined, name.damaged(), None));
+    }
+    for (at, segment) in journal.iter().enumerate() {
+        let following = journal.get(at + 1).map(|(name, _)| name.first);
+        recover_segment(files, *segment, following, &mut recovered)?;
+    }
+    for damage in &recovered.layout.damage {
+        tracing::error!(%damage, "stored messages are lost");
+    }
+    Ok(recovered)
+}
+
+/// The entries whose names parse, oldest first.
+fn segments(entries: &[Entry], parse: impl Fn(&str) -> Option<SegmentName>) -> Vec<(SegmentName, u64)> {
+    let mut segments: Vec<_> = entries.iter().filter_map(|it| Some((parse(&it.name)?, it.bytes))).collect();
+    segments.sort_unstable();
+    segments
+}
+
+/// Finds the sealed segments, and removes what was left half done.
+fn recover_sealed(
+    files: &dyn Files,
+    entries: &[Entry],
+    journal: &[(SegmentName, u64)],
+    recovered: &mut Recovered,
+) -> Result<(), io::Error> {
+    let mut has_removed = false;
+    for entry in entries {
+        if let Some(name) = SealedName::parse(&entry.name) {
+            if journal.iter().any(|(it, _)| it.first == name.first) {
+                files.remove(&entry.name)?;
+                has_removed = true;
+            } else {
+                recovered.next = recovered.next.max(name.next);
+                recovered.layout.sealed.push(Arc::new(SealedSegment { name, bytes: entry.bytes }));
+            }
+        } else if entry.name.ends_with(UNFINISHED) {
+            files.remove(&entry.name)?;
+            has_removed = true;
+        } else if let Some(before) = parse_dropped(&entry.name) {
+            recovered.dropped_before = recovered.dropped_before.max(before);
+        }
+    }
+    recovered.layout.sealed.sort_unstable_by_key(|it| (it.name.first, it.name.class));
+    if has_removed { files.sync_directory() } else { Ok(()) }
+}
+
+fn recover_segment(
+    files: &dyn Files,
+    (name, bytes): (SegmentName, u64),
+    following: Option<u64>,
+    recovered: &mut Recovered,
+) -> Result<(), OpenError> {
+    let is_last = following.is_none();
+    let file = files.open(&name.to_string())?;
+    if is_last && bytes <= SEGMENT_HEADER as u64 && !has_header(&*file, name)? {
+        // It was being begun: its header is synced before its first record is written.
+        files.remove(&name.to_string())?;
+        recovered.next = recovered.next.max(name.first);
+        return Ok(());
+    }
+    let expected = recovered.next.max(name.first);
+    let Recovered { ids, .. } = recovered;
+    let mut remember = |header: &RecordHeader| {
+        let batch = Appended { record: header.record, count: header.count, stored_at: header.stored_at };
+        ids.remember(BatchId(header.batch), batch);
+    };
+    let mut examined = examine(&*file, name, &name.to_string(), (expected, bytes), &mut remember)?;
+    if is_last && examined.tail.is_some_and(|(offset, _)| offset == 0) {
+        return put_aside(files, name, bytes, recovered);
+    }
+    if let Some((offset, bytes)) = examined.tail.filter(|(_, bytes)| is_last && *bytes <= TORN_BYTES_MAX) {
+        tracing::warn!(segment = %name, offset, bytes, "cut off what was being written when the log stopped");
+        files.truncate(&name.to_string(), offset)?;
+        recovered.cut_bytes += bytes;
+        examined.tail = None;
+    }
+    if let Some(begun_at) = examined.begun_at {
+        let open_ended = recovered.layout.damage.iter_mut().filter(|it| it.to == UnixMillis(u64::MAX));
+        open_ended.for_each(|it| it.to = begun_at);
+    }
+    let (begun_at, newest) = (examined.begun_at, examined.newest.unwrap_or_default());
+    let (end, marks) = (examined.end, std::mem::take(&mut examined.marks));
+    let mut next = examined.next.max(following.unwrap_or(0));
+    let damage = whole_damage(examined, name.to_string(), following);
+    next = damage.iter().map(|it| it.next).fold(next, u64::max);
+    recovered.goes_on = is_last && damage.is_empty();
+    recovered.layout.damage.extend(damage);
+    recovered.layout.journal.push(Arc::new(JournalSegment::new(name, file, begun_at, (end, next), marks)));
+    recovered.next = recovered.next.max(next);
+    recovered.newest = recovered.newest.max(newest);
+    Ok(())
+}
+
+/// Puts a last segment aside of which nothing can be read. Numbers that its records may have had are not given again.
+fn put_aside(
+    files: &dyn Files,
+    name: SegmentName,
+    bytes: u64,
+    recovered: &mut Recovered,
+) -> Result<(), OpenError> {
+    files.rename(&name.to_string(), &name.damaged())?;
+    files.sync_directory()?;
+    let next = name.first + bytes / RECORD_HEADER as u64 + 1;
+    recovered.layout.damage.push(Damage {
+        segment: name.damaged(),
+        offset: 0,
+        bytes,
+        first: name.first,
+        next,
+        from: recovered.newest,
+        to: UnixMillis(u64::MAX),
+        in_one_write: false,
+    });
+    recovered.next = recovered.next.max(next);
+    Ok(())
+}
+
+/// The damage of a segment, with what is lost at its end; `following` is the first record of the next segment.
+fn whole_damage(examined: Examined, segment: String, following: Option<u64>) -> Vec<Damage> {
+    let mut damage = examined.damage;
+    if examined.tail.is_some() || following.is_some_and(|it| it > examined.next) {
+        let (offset, bytes) = examined.tail.unwrap_or((examined.end, 0));
+        let from = examined.newest.unwrap_or_default();
+        // Without a segment behind it, as many records as the bytes may have been: no number is given twice.
+        let first = examined.next;
+        let next = following.unwrap_or(first).max(first + 1);
+        let next = if following.is_some() { next } else { next + bytes / RECORD_HEADER as u64 };
+        // Until when is not known here: the next segment's records are not looked at.
+        let to = if following.is_some() { UnixMillis(u64::MAX) } else { from };
+        damage.push(Damage { segment, offset, bytes, first, next, from, to, in_one_write: false });
+    }
+    damage
+}
+
+/// Whether the segment begins with its header; an unknown version is refused whatever else is there.
+fn has_header(file: &dyn Reading, name: SegmentName) -> Result<bool, OpenError> {
+    let mut header = [0; SEGMENT_HEADER];
+    if file.read_at(0, &mut header)? < SEGMENT_HEADER {
+        return Ok(false);
+    }
+    match read_header(name, &header) {
+        HeaderFound::Whole => Ok(true),
+        HeaderFound::Damaged => Ok(false),
+        HeaderFound::Version(found) => {
+            Err(OpenError::Version { segment: name.to_string(), found, supported: JOURNAL_FORMAT_VERSION })
+        }
+    }
+}
+
+/// Reads a whole segment; its records are `expected` and those behind it.
+fn examine(
+    file: &dyn Reading,
+    name: SegmentName,
+    segment: &str,
+    (expected, bytes): (u64, u64),
+    remember: &mut dyn FnMut(&RecordHeader),
+) -> Result<Examined, OpenError> {
+    let mut examined = Examined { next: expected, end: SEGMENT_HEADER as u64, ..Examined::default() };
+    if !has_header(file, name)? {
+        examined.tail = Some((0, bytes.min(SEGMENT_HEADER as u64)));
+    }
+    let mut scan = Scan::new(file, name.salt, expected, SEGMENT_HEADER as u64, bytes);
+    while let Some(found) = scan.step()? {
+        match found {
+            Found::Damage { offset, bytes } => {
+                let (offset, before) = examined.tail.unwrap_or((offset, 0));
+                examined.tail = Some((offset, before + bytes));
+            }
+            Found::Record { offset, header } => {
+                if header.kind != KIND_MESSAGES {
+                    return Err(OpenError::Record { segment: segment.to_owned(), kind: header.kind });
+                }
+                if let Err(BatchError::Version(found)) = Envelopes::read(scan.body()) {
+                    return Err(OpenError::Batch { segment: segment.to_owned(), found });
+                }
+                note(&mut examined, segment, offset, &header);
+                remember(&header);
+            }
+        }
+    }
+    Ok(examined)
+}
+
+fn note(examined: &mut Examined, segment: &str, offset: u64, header: &RecordHeader) {
+    let damaged = examined.tail.take();
+    if damaged.is_some() || header.record > examined.next {
+        let (offset, bytes) = damaged.unwrap_or((offset, 0));
+        let first = examined.next;
+        examined.damage.push(Damage {
+            segment: segment.to_owned(),
+            offset,
+            bytes,
+            first,
+            next: header.record,
+            from: examined.newest.unwrap_or_default(),
+            to: header.stored_at,
+            in_one_write: first < header.record
+                && header.record.saturating_sub(u64::from(header.ahead)) <= first,
+        });
+    }
+    mark(&mut examined.marks, header.record, offset);
+    examined.end = offset + header.bytes() as u64;
+    examined.next = header.record + 1;
+    examined.begun_at.get_or_insert(header.stored_at);
+    examined.newest = Some(header.stored_at);
+}

@@ -1,0 +1,182 @@
+//! Sealing: what a closed journal segment holds goes into segments of its retention classes, each with the view's
+//! footer, and the journal segment goes.
+//!
+//! The order is what makes a crash harmless: the new files are written under names that mean nothing and synced; then
+//! they get their names; then the directory is synced; only then does the journal segment go. As long as it is there
+//! whatever was made of it is made again, and while the engine runs nobody looks at the new files before all of them
+//! have their names.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use contract::time::UnixMillis;
+use engine::view::{AddError, FooterBuilder};
+use engine::{Pos, Record, RetentionClass};
+
+use crate::damage::Damage;
+use crate::files::{Appending, Files};
+use crate::index::Batches;
+use crate::journal::segment::SEGMENT_HEADER;
+use crate::layout::{JournalSegment, SealedSegment};
+use crate::recovery::DAMAGED_SEGMENTS_MAX;
+use crate::sealed::SealedName;
+use crate::shared::Shared;
+
+/// What is written at once.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// What is written between two syncs: one sync of all of it would hold up the log's own.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Seals the oldest closed segment. False when there is none.
+pub(crate) fn seal_oldest(shared: &Shared) -> io::Result<bool> {
+    let layout = shared.layout.load();
+    let [oldest, _, ..] = &*layout.journal else { return Ok(false) };
+    let files = &*shared.files;
+    let (sealed, unreadable) = write_classes(files, oldest)?;
+    files.sync_directory()?;
+    let name = oldest.name.to_string();
+    let known = layout.damage.iter().filter(|it| it.segment == name).count() as u64;
+    let new_damage = (unreadable > known).then(|| damage_since(oldest, shared.now()));
+    let is_damaged = unreadable > 0 || known > 0;
+    shared.layout.change(|layout| {
+        layout.journal.retain(|it| it.name != oldest.name);
+        layout.sealed.extend(sealed.iter().cloned());
+        layout.damage.extend(new_damage);
+        layout.damage.iter_mut().filter(|it| it.segment == name).for_each(|it| {
+            it.segment = oldest.name.damaged();
+        });
+    });
+    shared.counters.sealed.fetch_add(1, Ordering::Relaxed);
+    if is_damaged {
+        files.rename(&name, &oldest.name.damaged())?;
+    } else {
+        files.remove(&name)?;
+    }
+    files.sync_directory()?;
+    if is_damaged {
+        drop_damaged(files)?;
+    }
+    Ok(true)
+}
+
+/// Damage that was not there at the start. Which records it cost is found at the next one, in the segment that is
+/// kept aside: somebody may want to look at it.
+fn damage_since(segment: &JournalSegment, now: UnixMillis) -> Damage {
+    let damage = Damage {
+        segment: segment.name.to_string(),
+        offset: 0,
+        bytes: segment.end(),
+        first: segment.name.first,
+        next: segment.next(),
+        from: segment.begun_at().unwrap_or_default(),
+        to: now,
+        in_one_write: false,
+    };
+    tracing::error!(%damage, "somewhere in these, stored messages are lost");
+    damage
+}
+
+fn drop_damaged(files: &dyn Files) -> io::Result<()> {
+    let mut kept: Vec<_> = files.list()?.into_iter().map(|it| it.name).collect();
+    kept.retain(|it| crate::journal::name::SegmentName::parse_damaged(it).is_some());
+    kept.sort_unstable();
+    for name in kept.iter().take(kept.len().saturating_sub(DAMAGED_SEGMENTS_MAX)) {
+        tracing::warn!(segment = name, "a damaged segment that was kept aside is dropped for newer ones");
+        files.remove(name)?;
+    }
+    Ok(())
+}
+
+/// Makes the sealed segments of a journal segment, and counts what could not be read. Their names are not durable yet.
+fn write_classes(files: &dyn Files, segment: &JournalSegment) -> io::Result<(Vec<Arc<SealedSegment>>, u64)> {
+    let mut classes = RetentionClass::ALL.map(|class| Class::new(files, class, segment.name.first));
+    let from = SEGMENT_HEADER as u64;
+    let mut batches =
+        Batches::new(&*segment.file, segment.name.salt, segment.name.first, from, segment.end());
+    while let Some((_, header, batch)) = batches.step()? {
+        for (index, message) in (0..).zip(batch.records()) {
+            let Ok(message) = message else { break };
+            let Some(retention) = message.envelope.retention else { continue };
+            let class = classes.iter_mut().find(|it| it.class == retention);
+            let class = class.expect("there is one of each class");
+            class.add(Pos { record: header.record, index }, &message)?;
+        }
+    }
+    let unreadable = batches.unreadable;
+    let mut sealed = Vec::new();
+    for class in classes {
+        sealed.extend(class.finish(segment.next())?);
+    }
+    Ok((sealed, unreadable))
+}
+
+/// A sealed segment that is being written.
+struct Class<'a> {
+    files: &'a dyn Files,
+    class: RetentionClass,
+    first: u64,
+    index: FooterBuilder,
+    /// None before the first message: most segments have messages of one or two classes.
+    file: Option<Box<dyn Appending>>,
+    buffer: Vec<u8>,
+    bytes: u64,
+    synced: u64,
+}
+
+impl<'a> Class<'a> {
+    fn new(files: &'a dyn Files, class: RetentionClass, first: u64) -> Self {
+        let index = FooterBuilder::new();
+        Self { files, class, first, index, file: None, buffer: Vec::new(), bytes: 0, synced: 0 }
+    }
+
+    fn add(&mut self, pos: Pos, message: &Record<'_>) -> io::Result<()> {
+        let at = self.bytes + self.buffer.len() as u64;
+        match self.index.add(pos, at, message) {
+            Ok(()) => self.buffer.extend_from_slice(message.bytes),
+            // A segment is far smaller than the bounds of an index.
+            Err(error @ (AddError::Full | AddError::Order)) => return Err(io::Error::other(error)),
+        }
+        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(create(self.files, &SealedName::unfinished(self.class, self.first))?),
+        };
+        file.append(&mut [IoSlice::new(&self.buffer)])?;
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        if self.bytes - self.synced >= SYNC_BYTES {
+            file.sync()?;
+            self.synced = self.bytes;
+        }
+        Ok(())
+    }
+
+    /// Writes the footer and gives the file its name; none without a message.
+    fn finish(mut self, next: u64) -> io::Result<Option<Arc<SealedSegment>>> {
+        let Some(times) = self.index.times() else { return Ok(None) };
+        self.buffer.extend_from_slice(&self.index.finish());
+        self.flush()?;
+        if let Some(file) = &mut self.file {
+            file.sync()?;
+        }
+        let name = SealedName { class: self.class, first: self.first, next, times };
+        self.files.rename(&SealedName::unfinished(self.class, self.first), &name.to_string())?;
+        Ok(Some(Arc::new(SealedSegment { name, bytes: self.bytes })))
+    }
+}
+
+/// Makes a file anew: what an attempt before left half done goes.
+fn create(files: &dyn Files, name: &str) -> io::Result<Box<dyn Appending>> {
+    match files.create(name) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            files.remove(name)?;
+            files.create(name)
+        }
+        made => made,
+    }
+}

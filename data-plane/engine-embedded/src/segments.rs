@@ -1,0 +1,112 @@
+//! Sealed segments that are open: their files and footers, kept from query to query within bounds.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use engine::view::{Footer, FooterError};
+use hashbrown::{HashMap, HashSet};
+
+use crate::files::{Files, Reading};
+use crate::index::Bytes;
+use crate::layout::SealedSegment;
+use crate::sealed::SealedName;
+use crate::shared::lock;
+
+/// The most files that are kept open.
+const OPEN_FILES_MAX: usize = 512;
+
+/// A sealed segment, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: Arc<dyn Reading>,
+    pub(crate) footer: Footer,
+}
+
+/// Why one cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenFailed {
+    /// Its file cannot be opened: it was dropped meanwhile, or is lost.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// It is damaged, or cannot be read now.
+    #[error(transparent)]
+    Footer(#[from] FooterError),
+}
+
+/// What is open.
+#[derive(Debug)]
+pub(crate) struct OpenSegments {
+    inner: Mutex<Inner>,
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashMap<Key, Arc<Opened>, foldhash::fast::RandomState>,
+    /// In the order in which they were opened.
+    order: VecDeque<Key>,
+    bytes: usize,
+    /// Those of which it has been said that they cannot be read.
+    said: HashSet<Key, foldhash::fast::RandomState>,
+}
+
+/// A segment's first record and its class.
+type Key = (u64, u8);
+
+const fn key(name: SealedName) -> Key {
+    (name.first, name.class.bits())
+}
+
+impl OpenSegments {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { inner: Mutex::default(), bytes_max }
+    }
+
+    /// The segment, opened now or before.
+    pub(crate) fn open(&self, files: &dyn Files, segment: &SealedSegment) -> Result<Arc<Opened>, OpenFailed> {
+        let key = key(segment.name);
+        if let Some(opened) = lock(&self.inner).open.get(&key) {
+            return Ok(Arc::clone(opened));
+        }
+        // Without the lock: others need not wait for this file.
+        let opened = Arc::new(open(files, segment)?);
+        let mut inner = lock(&self.inner);
+        if inner.open.insert(key, Arc::clone(&opened)).is_none() {
+            inner.order.push_back(key);
+            inner.bytes += opened.footer.memory_bytes();
+        }
+        while inner.bytes > self.bytes_max || inner.order.len() > OPEN_FILES_MAX {
+            let Some(first) = inner.order.pop_front() else { break };
+            inner.close(first);
+        }
+        Ok(opened)
+    }
+
+    /// Whether it is to be said now that a segment cannot be read: once for each.
+    pub(crate) fn is_news(&self, name: SealedName) -> bool {
+        lock(&self.inner).said.insert(key(name))
+    }
+
+    /// Closes a segment that has been dropped; who is reading it reads on.
+    pub(crate) fn forget(&self, name: SealedName) {
+        let mut inner = lock(&self.inner);
+        inner.order.retain(|it| *it != key(name));
+        inner.close(key(name));
+        inner.said.remove(&key(name));
+    }
+}
+
+impl Inner {
+    fn close(&mut self, key: Key) {
+        if let Some(closed) = self.open.remove(&key) {
+            self.bytes = self.bytes.saturating_sub(closed.footer.memory_bytes());
+        }
+    }
+}
+
+fn open(files: &dyn Files, segment: &SealedSegment) -> Result<Opened, OpenFailed> {
+    let file = files.open(&segment.name.to_string())?;
+    let footer = Footer::open(&Bytes(&*file), segment.bytes)?;
+    Ok(Opened { file, footer })
+}

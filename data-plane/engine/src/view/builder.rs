@@ -1,0 +1,135 @@
+//! The index of a segment while it grows: rows and dictionaries of each instance, in memory.
+
+use std::collections::BTreeMap;
+
+use contract::ids::InstanceId;
+
+use super::dictionary::Dictionary;
+use super::row::{Row, TIME_MAX};
+use super::table::{ROWS_PER_CHUNK, Span};
+use crate::{Pos, Record};
+
+/// The most rows of one index.
+const ROWS_MAX: u32 = 1 << 26;
+
+/// The most bytes of topics and publishers of all messages of one index.
+const TEXT_BYTES_MAX: usize = 1 << 30;
+
+/// The index of a segment that grows: queried as it is ([`Index::Live`](super::Index::Live)), and written as a footer
+/// when the segment is sealed.
+#[derive(Clone, Debug, Default)]
+pub struct FooterBuilder {
+    pub(super) instances: BTreeMap<InstanceId, Rows>,
+    first_record: Option<u64>,
+    last: Option<Pos>,
+    rows: u32,
+    /// Bytes of the texts of all rows: no less than what the dictionaries have.
+    text_bytes: usize,
+    times: Option<(u64, u64)>,
+}
+
+/// The rows of one instance.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    pub rows: Vec<Row>,
+    pub topics: Dictionary,
+    pub publishers: Dictionary,
+    pub span: Span,
+    /// The earliest and latest time of each [`ROWS_PER_CHUNK`] rows.
+    pub chunk_times: Vec<(u64, u64)>,
+}
+
+/// Why a message is not in the index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum AddError {
+    /// The index can hold no more, or not this far away: the segment is to be sealed, and the message goes to the
+    /// next one.
+    #[error("the index of the segment is full")]
+    Full,
+    /// The message does not stand behind the one before it. A mistake of the caller.
+    #[error("the message does not stand behind the last one")]
+    Order,
+}
+
+impl FooterBuilder {
+    /// The index of no message.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes the message at `pos`, whose record begins at `offset` in the segment. Positions ascend. When it fails the
+    /// index is as it was.
+    pub fn add(&mut self, pos: Pos, offset: u64, record: &Record<'_>) -> Result<(), AddError> {
+        if self.last.is_some_and(|last| pos <= last) {
+            return Err(AddError::Order);
+        }
+        let offset = u32::try_from(offset).map_err(|_| AddError::Full)?;
+        let bytes = u32::try_from(record.bytes.len()).map_err(|_| AddError::Full)?;
+        let first = self.first_record.unwrap_or(pos.record);
+        let is_far = u32::try_from(pos.record - first).is_err();
+        if is_far || self.rows >= ROWS_MAX || self.text_bytes >= TEXT_BYTES_MAX {
+            return Err(AddError::Full);
+        }
+
+        let texts = record.envelope.topic.len() + record.envelope.publisher.len();
+        let rows = self.instances.entry(record.envelope.instance).or_default();
+        let number = u32::try_from(rows.rows.len()).expect("no more than all rows");
+        let stored_at = record.envelope.stored_at.0.min(TIME_MAX);
+        rows.rows.push(Row {
+            pos,
+            stored_at,
+            offset,
+            bytes,
+            checksum: crc32fast::hash(record.bytes),
+            topic: rows.topics.add(record.envelope.topic, number, bytes),
+            publisher: rows.publishers.add(record.envelope.publisher, number, bytes),
+        });
+        rows.span.extend(pos, stored_at, bytes);
+        match rows.chunk_times.last_mut() {
+            Some((earliest, latest)) if number % ROWS_PER_CHUNK != 0 => {
+                *earliest = stored_at.min(*earliest);
+                *latest = stored_at.max(*latest);
+            }
+            _ => rows.chunk_times.push((stored_at, stored_at)),
+        }
+        self.rows += 1;
+        self.text_bytes += texts;
+        self.first_record = Some(first);
+        self.last = Some(pos);
+        let (earliest, latest) = self.times.unwrap_or((stored_at, stored_at));
+        self.times = Some((earliest.min(stored_at), latest.max(stored_at)));
+        Ok(())
+    }
+
+    /// How many messages it has.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Where its last message stands.
+    #[must_use]
+    pub const fn last(&self) -> Option<Pos> {
+        self.last
+    }
+
+    /// When its earliest and its latest message were stored.
+    #[must_use]
+    pub fn times(&self) -> Option<(contract::time::UnixMillis, contract::time::UnixMillis)> {
+        let time = contract::time::UnixMillis;
+        self.times.map(|(earliest, latest)| (time(earliest), time(latest)))
+    }
+
+    /// The footer: the bytes that are appended to the segment right behind its last record.
+    #[must_use]
+    pub fn finish(&self) -> Vec<u8> {
+        super::write::footer(self)
+    }
+}

@@ -1,0 +1,57 @@
+//! The texts of an instance's rows while they are collected, each with the rows that have it.
+
+use hashbrown::HashTable;
+
+/// Texts numbered in the order in which they were first seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dictionary {
+    pub texts: Vec<Text>,
+    /// Finds a text's number by the text, which is kept once.
+    numbers: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
+}
+
+/// One text.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub text: Box<str>,
+    /// The rows that have it, ascending.
+    pub rows: Vec<u32>,
+    /// The bytes of those rows' records.
+    pub record_bytes: u64,
+}
+
+impl Dictionary {
+    pub(super) fn find(&self, text: &str) -> Option<u32> {
+        self.numbers.find(self.hash(text), |&number| &*self.texts[number as usize].text == text).copied()
+    }
+
+    /// Notes that a row has the text, and answers the text's number.
+    pub(super) fn add(&mut self, text: &str, row: u32, record_bytes: u32) -> u32 {
+        let number = self.find(text).unwrap_or_else(|| self.insert(text));
+        let entry = &mut self.texts[number as usize];
+        entry.rows.push(row);
+        entry.record_bytes += u64::from(record_bytes);
+        number
+    }
+
+    fn insert(&mut self, text: &str) -> u32 {
+        let number = u32::try_from(self.texts.len()).expect("there are no more texts than rows");
+        self.texts.push(Text { text: text.into(), rows: Vec::new(), record_bytes: 0 });
+        let Self { texts, numbers, hasher, .. } = self;
+        let hash = |text: &str| std::hash::BuildHasher::hash_one(&*hasher, text);
+        numbers.insert_unique(hash(text), number, |&number| hash(&texts[number as usize].text));
+        number
+    }
+
+    fn hash(&self, text: &str) -> u64 {
+        std::hash::BuildHasher::hash_one(&self.hasher, text)
+    }
+
+    /// The texts' numbers in the order of their bytes.
+    pub(super) fn sorted(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..).take(self.texts.len()).collect();
+        order.sort_unstable_by(|&a, &b| self.texts[a as usize].text.cmp(&self.texts[b as usize].text));
+        order
+    }
+}

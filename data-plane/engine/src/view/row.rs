@@ -1,0 +1,65 @@
+//! One row of an index: a message without its text.
+
+use crate::Pos;
+
+/// Bytes of a row in a footer.
+pub(super) const ROW_BYTES: usize = 32;
+
+/// The latest moment a row can say: times take six bytes.
+pub(super) const TIME_MAX: u64 = (1 << 48) - 1;
+
+/// Where a message stands, when it came, and what it is about by numbers of its instance's dictionaries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Row {
+    pub pos: Pos,
+    /// Milliseconds, at most [`TIME_MAX`].
+    pub stored_at: u64,
+    /// Where its record begins in the segment.
+    pub offset: u32,
+    /// The bytes of its record.
+    pub bytes: u32,
+    /// CRC-32 of its record.
+    pub checksum: u32,
+    pub topic: u32,
+    pub publisher: u32,
+}
+
+impl Row {
+    /// The row in a footer, whose records are counted from `base`.
+    ///
+    /// ```text
+    ///  0 u32 record - base   4 u16 index   6 u48 stored at   12 u32 offset   16 u32 bytes   20 u32 checksum
+    /// 24 u32 topic          28 u32 publisher
+    /// ```
+    pub(super) fn to_bytes(self, base: u64) -> [u8; ROW_BYTES] {
+        let record = u32::try_from(self.pos.record - base).expect("a builder takes no record too far on");
+        let time = self.stored_at.to_le_bytes();
+        let mut bytes = [0; ROW_BYTES];
+        bytes[..4].copy_from_slice(&record.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.pos.index.to_le_bytes());
+        bytes[6..12].copy_from_slice(&time[..6]);
+        for (at, number) in
+            [(12, self.offset), (16, self.bytes), (20, self.checksum), (24, self.topic), (28, self.publisher)]
+        {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; ROW_BYTES], base: u64) -> Self {
+        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let time = [bytes[6], bytes[7], bytes[8], bytes[9], bytes[10], bytes[11], 0, 0];
+        Self {
+            pos: Pos {
+                record: base.saturating_add(u64::from(number(0))),
+                index: u16::from_le_bytes([bytes[4], bytes[5]]),
+            },
+            stored_at: u64::from_le_bytes(time),
+            offset: number(12),
+            bytes: number(16),
+            checksum: number(20),
+            topic: number(24),
+            publisher: number(28),
+        }
+    }
+}

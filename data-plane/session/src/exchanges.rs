@@ -1,0 +1,135 @@
+//! The unfinished business of a client: acknowledgements that are owed to it, and the steps of QoS 2 in both directions.
+//! Only identifiers are kept, never messages. Nothing is decided here about what is sent.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use mqtt::PacketId;
+
+/// Acknowledgements that may be owed at one time: one for each packet identifier.
+pub(crate) const OWED_MAX: usize = 65_535;
+
+/// Which packet acknowledges a message of the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Acknowledgement {
+    /// PUBACK.
+    Ack,
+    /// PUBREC.
+    Rec,
+    /// PUBREC of a message that was sent again.
+    RecAgain,
+}
+
+/// An acknowledgement that cannot be sent yet.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    packet_id: PacketId,
+    acknowledgement: Acknowledgement,
+    /// It only waits for those before it.
+    is_due: bool,
+}
+
+/// There once a client has used QoS 2, or an acknowledgement had to wait.
+#[derive(Default, Debug)]
+pub(crate) struct Exchanges {
+    /// In the order of the messages.
+    owed: VecDeque<Owed>,
+    /// Messages of QoS 2 that have come and are not released.
+    received: BTreeSet<PacketId>,
+    /// Messages sent at QoS 2 and not yet received by the client.
+    pub(crate) sent: Bitmap,
+    /// Messages that the client has received and not yet forgotten: PUBREL was sent.
+    pub(crate) released: Bitmap,
+}
+
+impl Exchanges {
+    pub(crate) fn owed(&self) -> usize {
+        self.owed.len()
+    }
+
+    pub(crate) fn owe(&mut self, packet_id: PacketId, acknowledgement: Acknowledgement, is_due: bool) {
+        self.owed.push_back(Owed { packet_id, acknowledgement, is_due });
+    }
+
+    /// The acknowledgement of a message may be sent, once those before it were. With the same identifier twice it is
+    /// the older one, for messages are committed in their order.
+    pub(crate) fn make_due(&mut self, packet_id: PacketId) {
+        let waiting = self.owed.iter_mut().find(|owed| owed.packet_id == packet_id && !owed.is_due);
+        if let Some(owed) = waiting {
+            owed.is_due = true;
+        }
+    }
+
+    /// Takes the next acknowledgement that is to be sent now.
+    pub(crate) fn next_due(&mut self) -> Option<(PacketId, Acknowledgement)> {
+        let next = self.owed.front().filter(|owed| owed.is_due)?;
+        let due = (next.packet_id, next.acknowledgement);
+        self.owed.pop_front();
+        Some(due)
+    }
+
+    /// Whether an acknowledgement of this kind is owed.
+    pub(crate) fn owes(&self, packet_id: PacketId, acknowledgement: Acknowledgement) -> bool {
+        self.owed.iter().any(|owed| owed.packet_id == packet_id && owed.acknowledgement == acknowledgement)
+    }
+
+    pub(crate) fn unreleased(&self) -> usize {
+        self.received.len()
+    }
+
+    pub(crate) fn has_received(&self, packet_id: PacketId) -> bool {
+        self.received.contains(&packet_id)
+    }
+
+    pub(crate) fn receive(&mut self, packet_id: PacketId) {
+        self.received.insert(packet_id);
+    }
+
+    /// Forgets a message, and with it what was still to be said of its repetitions: the identifier may stand for
+    /// another message next.
+    pub(crate) fn release(&mut self, packet_id: PacketId) {
+        self.received.remove(&packet_id);
+        if !self.owed.is_empty() {
+            self.owed.retain(|owed| {
+                owed.packet_id != packet_id || owed.acknowledgement != Acknowledgement::RecAgain
+            });
+        }
+    }
+}
+
+/// A set of packet identifiers, as wide as the largest that was in it. Identifiers go round in a small window, so it
+/// nearly always is one word.
+#[derive(Default, Debug)]
+pub(crate) struct Bitmap {
+    words: Vec<u64>,
+}
+
+impl Bitmap {
+    #[inline]
+    const fn place(packet_id: PacketId) -> (usize, u64) {
+        let bit = packet_id.get() - 1;
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    pub(crate) fn insert(&mut self, packet_id: PacketId) {
+        let (word, mask) = Self::place(packet_id);
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= mask;
+    }
+
+    /// False when it was not in the set.
+    pub(crate) fn remove(&mut self, packet_id: PacketId) -> bool {
+        let was_in = self.contains(packet_id);
+        let (word, mask) = Self::place(packet_id);
+        if was_in {
+            self.words[word] &= !mask;
+        }
+        was_in
+    }
+
+    pub(crate) fn contains(&self, packet_id: PacketId) -> bool {
+        let (word, mask) = Self::place(packet_id);
+        self.words.get(word).is_some_and(|bits| bits & mask != 0)
+    }
+}

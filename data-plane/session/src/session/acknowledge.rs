@@ -1,0 +1,178 @@
+//! Messages and their acknowledgements, in both directions: what is answered to what, and in which order.
+
+use contract::qos::Qos;
+use contract::refusal::Refusal;
+use mqtt::{PacketId, Publish, encode};
+
+use super::Session;
+use crate::exchanges::{Acknowledgement, Exchanges, OWED_MAX};
+use crate::sink::{Accepted, Sink};
+
+// --- messages of the client ---
+impl Session {
+    #[inline]
+    pub(super) fn on_publish(&mut self, publish: &Publish<'_>, sink: &mut impl Sink) {
+        if publish.retain {
+            return self.refuse(Refusal::RetainNotSupported, sink);
+        }
+        match (publish.qos, publish.packet_id) {
+            (Qos::AtMostOnce, _) => {
+                if let Err(refusal) = sink.publish(publish) {
+                    sink.refused(refusal);
+                }
+            }
+            (Qos::AtLeastOnce, Some(packet_id)) => match sink.publish(publish) {
+                Ok(Accepted::Now) if self.exchanges.is_none() => encode::puback(sink.output(), packet_id),
+                Ok(accepted) => self.acknowledge(packet_id, Acknowledgement::Ack, accepted, sink),
+                // PUBACK has no word for a refusal in 3.1.1, and saying nothing would leave the client waiting
+                // [MQTT-3.3.5-2].
+                Err(refusal) => self.refuse(refusal, sink),
+            },
+            (Qos::ExactlyOnce, Some(packet_id)) => self.on_publish_exactly_once(publish, packet_id, sink),
+            (Qos::AtLeastOnce | Qos::ExactlyOnce, None) => self.refuse(Refusal::MalformedPacket, sink),
+        }
+    }
+
+    /// Until it is released, a packet identifier stands for one message, which is not handed on again [MQTT-4.3.3-2].
+    fn on_publish_exactly_once(&mut self, publish: &Publish<'_>, packet_id: PacketId, sink: &mut impl Sink) {
+        let exchanges = self.exchanges.get_or_insert_default();
+        if exchanges.has_received(packet_id) {
+            sink.repeated(publish);
+            if !exchanges.owes(packet_id, Acknowledgement::Rec)
+                && !exchanges.owes(packet_id, Acknowledgement::RecAgain)
+            {
+                self.acknowledge(packet_id, Acknowledgement::RecAgain, Accepted::Now, sink);
+            }
+            return;
+        }
+        if exchanges.unreleased() >= usize::from(self.bounds.in_flight_max) {
+            return self.refuse(Refusal::InFlightMessagesMax, sink);
+        }
+        match sink.publish(publish) {
+            Ok(accepted) => {
+                exchanges.receive(packet_id);
+                self.acknowledge(packet_id, Acknowledgement::Rec, accepted, sink);
+            }
+            Err(refusal) => self.refuse(refusal, sink),
+        }
+    }
+
+    /// Acknowledges in the order of the messages [MQTT-4.6.0-2], [MQTT-4.6.0-3]: behind one that has to wait, every
+    /// later one waits too.
+    fn acknowledge(
+        &mut self,
+        packet_id: PacketId,
+        acknowledgement: Acknowledgement,
+        accepted: Accepted,
+        sink: &mut impl Sink,
+    ) {
+        let is_due = accepted == Accepted::Now;
+        let owed = self.exchanges.as_ref().map_or(0, |exchanges| exchanges.owed());
+        if is_due && owed == 0 {
+            return write(packet_id, acknowledgement, sink.output());
+        }
+        if owed >= OWED_MAX {
+            return self.refuse(Refusal::InFlightMessagesMax, sink);
+        }
+        self.exchanges.get_or_insert_default().owe(packet_id, acknowledgement, is_due);
+    }
+
+    /// A message that was accepted [`Later`](Accepted::Later) is safe: its acknowledgement is written to `output`, and
+    /// with it those that waited behind it. The answer is whether something was written. To a session that is closed
+    /// nothing is.
+    pub fn committed(&mut self, packet_id: PacketId, output: &mut Vec<u8>) -> bool {
+        let Some(exchanges) = self.exchanges.as_deref_mut().filter(|_| self.closed.is_none()) else {
+            return false;
+        };
+        exchanges.make_due(packet_id);
+        let mut wrote = false;
+        while let Some((packet_id, acknowledgement)) = exchanges.next_due() {
+            write(packet_id, acknowledgement, output);
+            wrote = true;
+        }
+        wrote
+    }
+
+    /// A message that was accepted [`Later`](Accepted::Later) will not be safe: the client is sent away, for 3.1.1 has
+    /// no other word for it [MQTT-3.3.5-2]. `packet_id` says of which message; a session that is closed already stays
+    /// as it is.
+    pub fn not_committed(&mut self, packet_id: PacketId, refusal: Refusal, sink: &mut impl Sink) {
+        debug_assert!(
+            self.closed.is_some() || self.exchanges.as_ref().is_some_and(|it| it.owed() > 0),
+            "the acknowledgement of {packet_id} is owed"
+        );
+        if self.closed.is_none() {
+            self.refuse(refusal, sink);
+        }
+    }
+
+    /// Acknowledgements that the client waits for, because a message is not safe yet.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.exchanges.as_ref().map_or(0, |exchanges| exchanges.owed())
+    }
+
+    /// PUBCOMP answers in any case [MQTT-4.3.3-2]: the client may have lost the one before. Only what has not been
+    /// received by PUBREC cannot be released.
+    pub(super) fn on_pubrel(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if let Some(exchanges) = &mut self.exchanges {
+            if exchanges.owes(packet_id, Acknowledgement::Rec) {
+                return self.refuse(Refusal::ProtocolError, sink);
+            }
+            exchanges.release(packet_id);
+        }
+        encode::pubcomp(sink.output(), packet_id);
+    }
+}
+
+// --- messages for the client ---
+impl Session {
+    /// An identifier that is not in flight is passed over: 3.1.1 names no answer to it.
+    #[inline]
+    pub(super) fn on_puback(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if self.exchanges.as_ref().is_some_and(|exchanges| is_exactly_once(exchanges, packet_id)) {
+            return self.refuse(Refusal::ProtocolError, sink);
+        }
+        self.finish(packet_id, sink);
+    }
+
+    /// PUBREL answers in any case [MQTT-4.3.3-1]: to a message that is not in flight it lets the client forget it.
+    pub(super) fn on_pubrec(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        let exchanges = self.exchanges.get_or_insert_default();
+        if exchanges.sent.remove(packet_id) {
+            exchanges.released.insert(packet_id);
+        } else if !exchanges.released.contains(packet_id) && self.in_flight.contains(packet_id) {
+            return self.refuse(Refusal::ProtocolError, sink); // a message of QoS 1
+        }
+        encode::pubrel(sink.output(), packet_id);
+    }
+
+    /// The identifier is free again [MQTT-4.3.3-1]. One that is not in flight is passed over.
+    pub(super) fn on_pubcomp(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        let is_released =
+            self.exchanges.as_mut().is_some_and(|exchanges| exchanges.released.remove(packet_id));
+        if is_released {
+            self.finish(packet_id, sink);
+        } else if self.in_flight.contains(packet_id) {
+            self.refuse(Refusal::ProtocolError, sink);
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if self.in_flight.release(packet_id) && self.outbox.is_some() {
+            self.send_waiting(sink);
+        }
+    }
+}
+
+fn is_exactly_once(exchanges: &Exchanges, packet_id: PacketId) -> bool {
+    exchanges.sent.contains(packet_id) || exchanges.released.contains(packet_id)
+}
+
+fn write(packet_id: PacketId, acknowledgement: Acknowledgement, output: &mut Vec<u8>) {
+    match acknowledgement {
+        Acknowledgement::Ack => encode::puback(output, packet_id),
+        Acknowledgement::Rec | Acknowledgement::RecAgain => encode::pubrec(output, packet_id),
+    }
+}

@@ -1,0 +1,66 @@
+/** Grants: as words in a list, and as rows of a form. */
+import { DeleteOutlined, PlusOutlined } from '@ant-design/icons';
+import { Button, Form, Input, Select } from 'antd';
+import { useTranslation } from 'react-i18next';
+import type { Schema } from '../api/client';
+import './grants.css';
+
+export type Grant = Schema<'Grant'>;
+
+/** What a new row of the form holds. */
+export const EMPTY_GRANT: Grant = { actions: ['publish', 'subscribe'], topic_filter: '', qos_max: 1, retain: false };
+
+const ACTIONS = ['publish', 'subscribe'] as const;
+
+/** "may publish below vehicle/car-001/up" */
+export function GrantWords({ grants }: { grants: readonly Grant[] }) {
+  const { t } = useTranslation('grants');
+  if (grants.length === 0) return <span className="soft">{t('nothing')}</span>;
+  return (
+    <ul className="grant-words">
+      {grants.map(({ actions, topic_filter: filter }) => {
+        const may = t(actions.length === ACTIONS.length ? 'both' : actions[0] ?? 'publish');
+        const below = /^[^+#]+\/#$/.test(filter);
+        return (
+          <li key={`${actions.join()} ${filter}`}>
+            {may} {below ? t('below') : t('on')} <code>{below ? filter.slice(0, -2) : filter}</code>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** The rows of a form's member `grants`. */
+export function GrantFields() {
+  const { t } = useTranslation('grants');
+  const options = ACTIONS.map((value) => ({ value, label: t(`action.${value}`) }));
+  return (
+    <Form.Item label={t('title')} extra={t('help')} required>
+      <Form.List name="grants">
+        {(fields, { add, remove }) => (
+          <div className="stack">
+            {fields.map(({ key, name }) => (
+              <div key={key} className="grant-row">
+                <Form.Item name={[name, 'actions']} noStyle rules={[{ required: true, message: t('actionRequired') }]}>
+                  <Select mode="multiple" options={options} aria-label={t('actions')} placeholder={t('actions')} />
+                </Form.Item>
+                <Form.Item name={[name, 'topic_filter']} style={{ marginBottom: 0 }}
+                  rules={[{ required: true, whitespace: true, message: t('filterRequired') }]}>
+                  <Input className="mono" placeholder="vehicle/car-001/#" aria-label={t('filter')} autoComplete="off" />
+                </Form.Item>
+                <Form.Item name={[name, 'qos_max']} noStyle>
+                  <Select aria-label={t('qosMax')}
+                    options={[0, 1, 2].map((value) => ({ value, label: `QoS ≤ ${value}` }))} />
+                </Form.Item>
+                <Button type="text" icon={<DeleteOutlined />} aria-label={t('remove')} disabled={fields.length === 1}
+                  onClick={() => remove(name)} />
+              </div>
+            ))}
+            <Button type="dashed" icon={<PlusOutlined />} onClick={() => add(EMPTY_GRANT)}>{t('add')}</Button>
+          </div>
+        )}
+      </Form.List>
+    </Form.Item>
+  );
+}

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { formatBytes, formatChange, formatCompact, formatDuration, formatRelative, formatTime } from './format';
+
+describe('sizes', () => {
+  it.each([
+    [0, '0 B'], [48, '48 B'], [1023, '1,023 B'], [1024, '1 KiB'], [1536, '1.5 KiB'],
+    [262_144, '256 KiB'], [1_073_741_824, '1 GiB'], [2 ** 50, '1,024 TiB'],
+  ])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes, 'en')).toBe(text));
+});
+
+describe('numbers in little room', () => {
+  it.each([
+    [0, 'en', '0'], [0.25, 'en', '0.3'], [9999, 'en', '9,999'], [12_345, 'en', '12.3K'], [12_345, 'zh-CN', '1.2万'],
+  ] as const)('%d in %s is %s', (value, language, text) => expect(formatCompact(value, language)).toBe(text));
+});
+
+describe('durations', () => {
+  it.each([
+    [0, '0 seconds'], [59, '59 seconds'], [60, '1 minute'], [90, '1 minute 30 seconds'],
+    [3_600, '1 hour'], [3_601, '1 hour'], [183_600, '2 days 3 hours'],
+  ])('%d s are %s', (secs, text) => expect(formatDuration(secs, 'en')).toBe(text));
+  it('have no spaces between units in Chinese', () => expect(formatDuration(90, 'zh-CN')).toBe('1分钟30秒钟'));
+});
+
+describe('relative times', () => {
+  const now = Date.UTC(2026, 0, 1);
+  it.each([
+    [-5 * 60_000, '5 minutes ago'], [2 * 3_600_000, 'in 2 hours'], [-86_400_000, 'yesterday'], [0, 'now'],
+  ])('%d ms from now is %s', (offset, text) => expect(formatRelative(now + offset, now, 'en')).toBe(text));
+});
+
+describe('changes', () => {
+  it.each([
+    [110, 100, '+10%'], [102, 100, '+2%'], [50, 100, '-50%'], [100, 100, '0%'],
+    [1, 0, null], [null, 1, null], [1, null, null],
+  ])('from %s to %s', (now, before, text) => expect(formatChange(now, before, 'en')).toBe(text));
+});
+
+describe('times', () => {
+  const at = new Date('2026-11-23T01:02:03.456Z');
+  it.each([
+    ['full', '2026-11-23 01:02:03 UTC'], ['millis', '2026-11-23 01:02:03.456 UTC'],
+    ['minute', '2026-11-23 01:02 UTC'], ['clock', '01:02:03'],
+  ] as const)('%s in UTC', (style, text) => expect(formatTime(at, true, style)).toBe(text));
+});
