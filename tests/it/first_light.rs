@@ -82,7 +82,8 @@ impl Workshop {
 
 /// The packet identifier in a line like `Client a received PUBACK (Mid: 12, RC:0)`; `mosquitto_pub` counts from 1.
 fn acknowledged(line: &str) -> Option<usize> {
-    let (_, rest) = line.split_once("received PUBACK (Mid: ").or_else(|| line.split_once("received PUBREC (Mid: "))?;
+    let (_, rest) =
+        line.split_once("received PUBACK (Mid: ").or_else(|| line.split_once("received PUBREC (Mid: "))?;
     rest.split([',', ')']).next()?.parse().ok()
 }
 
@@ -95,7 +96,11 @@ async fn what_was_acknowledged_is_found_after_a_kill() {
     let operator = api.sign_in_first_time("operator@localhost", &welcome.password, PASSWORD).await;
     let workshop = Workshop::open(&place, operator).await;
 
-    for (client, qos) in [("at-most-once", Qos::AtMostOnce), ("at-least-once", Qos::AtLeastOnce), ("exactly-once", Qos::ExactlyOnce)] {
+    for (client, qos) in [
+        ("at-most-once", Qos::AtMostOnce),
+        ("at-least-once", Qos::AtLeastOnce),
+        ("exactly-once", Qos::ExactlyOnce),
+    ] {
         let (well, said) = workshop.publisher(&place, client, qos, MESSAGES).await.ended().await;
         assert!(well, "{said}");
     }
@@ -115,10 +120,13 @@ async fn what_was_acknowledged_is_found_after_a_kill() {
     first.signal(Signal::SIGKILL);
     first.ended().await;
     // They would go on as soon as they can connect again.
-    let seen: BTreeMap<_, _> = loads.into_iter().map(|(client, (load, seen))| {
-        drop(load);
-        (client, seen)
-    }).collect();
+    let seen: BTreeMap<_, _> = loads
+        .into_iter()
+        .map(|(client, (load, seen))| {
+            drop(load);
+            (client, seen)
+        })
+        .collect();
 
     let mut second = place.start(&[]);
     Welcome::read(&mut second).await;

@@ -2,9 +2,7 @@
 
 use service::access::AccessError;
 use service::alarm_rules::WriteAlarmRuleError;
-use service::channels::{
-    AddressForbidden, DeleteChannelError, InUse, TestChannelError, WriteChannelError,
-};
+use service::channels::{AddressForbidden, DeleteChannelError, InUse, TestChannelError, WriteChannelError};
 use service::credentials::{CreateCredentialError, UpdateCredentialError};
 use service::error::{
     DeleteError, GetError, Invalid, LimitReached, ListError, NameTaken, RevisionMismatch, StoreError,
@@ -335,7 +333,9 @@ impl From<PublishError> for Problem {
             PublishError::Invalid(error) => error.into(),
             PublishError::State(error) => error.into(),
             PublishError::Store(error) => error.into(),
-            PublishError::Busy => Self::new(ProblemCode::RateLimited, detail).with_retry_after_secs(BUSY_SECS),
+            PublishError::Busy => {
+                Self::new(ProblemCode::RateLimited, detail).with_retry_after_secs(BUSY_SECS)
+            }
             PublishError::StorageUnavailable | PublishError::NodeUnavailable => {
                 Self::new(ProblemCode::NodeUnavailable, detail)
             }

@@ -72,7 +72,10 @@ pub enum DocumentKind {
 }
 
 /// One document, whole.
-#[expect(clippy::large_enum_variant, reason = "documents are read and applied one after the other, never kept as such")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "documents are read and applied one after the other, never kept as such"
+)]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -149,7 +149,8 @@ pub(crate) async fn keys_matching(
     rows.truncate(limit);
     let last = rows.last().filter(|_| more);
     let next = last.map(|(id, key)| Position { key: key.clone(), id: id.clone() });
-    let total = if listing.count { Some(count(connection, source, owner, listing, matching).await?) } else { None };
+    let total =
+        if listing.count { Some(count(connection, source, owner, listing, matching).await?) } else { None };
     Ok(Keys { ids: rows.into_iter().map(|(id, _)| id).collect(), next, total })
 }
 

@@ -26,8 +26,8 @@ use crate::http;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node_api::{self, CallKey, NodeApi};
-use crate::slots::Slots;
 use crate::node_client::{ClientError, NodeClient, Timeouts};
+use crate::slots::Slots;
 use crate::tls::Tls;
 use crate::websocket::mount::Mount;
 use crate::worker::Worker;
@@ -176,7 +176,8 @@ pub(crate) fn start_on(
         Node::new(config, replica, engine, run).map_err(|error| StartError::Log(error.into()))?;
     let control = Control::new(Arc::clone(&node));
     let (sender, ended) = mpsc::channel(1);
-    let mut broker = Broker { node, control, mqtt_addresses, http_address, node_api_address, threads: Vec::new(), ended };
+    let mut broker =
+        Broker { node, control, mqtt_addresses, http_address, node_api_address, threads: Vec::new(), ended };
     for (index, commands) in commands.into_iter().enumerate() {
         broker.start_worker(index, commands, &sender)?;
     }

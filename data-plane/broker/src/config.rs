@@ -243,7 +243,9 @@ pub enum ConfigError {
     #[error("`slot_secs` is a part of a minute, as 10 and 60 are, and not {0}")]
     SlotSecs(u64),
     /// A listener would carry passwords and tokens over a network in the clear.
-    #[error("`{0}` is no loopback address: without TLS only loopback addresses are served (`kind` `tls` or `websocket_tls`)")]
+    #[error(
+        "`{0}` is no loopback address: without TLS only loopback addresses are served (`kind` `tls` or `websocket_tls`)"
+    )]
     NotLoopback(SocketAddr),
 }
 

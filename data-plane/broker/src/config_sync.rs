@@ -197,11 +197,7 @@ pub(crate) async fn run<C: Connections>(
 }
 
 /// The lanes and the reports, side by side. Never returns; may be dropped at any await.
-pub(crate) async fn follow<C: Connections>(
-    sync: ConfigSync<C>,
-    client: NodeClient,
-    address: Option<String>,
-) {
+pub(crate) async fn follow<C: Connections>(sync: ConfigSync<C>, client: NodeClient, address: Option<String>) {
     let lanes = Lanes {
         closings: Closings::at(sync.replica.position()),
         replica: sync.replica,
@@ -216,8 +212,14 @@ pub(crate) async fn follow<C: Connections>(
         recheck_max: RECHECK_MAX,
     };
     let address = address.as_deref();
-    let reports =
-        report::run(&lanes.client, &lanes.connections, &lanes.closings, address, &sync.slots, &lanes.health.reports);
+    let reports = report::run(
+        &lanes.client,
+        &lanes.connections,
+        &lanes.closings,
+        address,
+        &sync.slots,
+        &lanes.health.reports,
+    );
     let owed = lanes.owed.settle(lanes.connections.as_ref());
     let counting = sync.slots.count(sync.now, || lanes.connections.sample());
     tokio::join!(lanes.feed(), lanes.urgent(), owed, reports, counting, forget(&lanes.replica, sync.now));

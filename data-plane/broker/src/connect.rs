@@ -85,7 +85,8 @@ fn welcome(
         let instance = node.instances.get(rules.document.id, limits, now);
         if instance.has_connects(limits, now) { Ok(()) } else { Err(Refusal::ConnectsPerSec) }
     };
-    let (rules, proof) = node.authenticator.authenticate(claim, default_instance, unix_now(), named, may_connect)?;
+    let (rules, proof) =
+        node.authenticator.authenticate(claim, default_instance, unix_now(), named, may_connect)?;
     let will = connect.will.map(|will| accept_will(&rules, &proof, &will)).transpose()?;
     let client_id = match connect.client_id {
         "" => format!("auto-{}", Uuid::now_v7().simple()).into(), // [MQTT-3.1.3-6]

@@ -42,7 +42,14 @@ impl Worker {
 
     /// Delivers a message to receivers on this worker. It is rendered once for each QoS.
     #[inline]
-    pub(crate) fn deliver(&self, instance: &LocalInstance, targets: &[Target], topic: &str, payload: &[u8], qos: Qos) {
+    pub(crate) fn deliver(
+        &self,
+        instance: &LocalInstance,
+        targets: &[Target],
+        topic: &str,
+        payload: &[u8],
+        qos: Qos,
+    ) {
         let mut rendering = self.rendering.borrow_mut();
         let mut message = rendering.message(topic, payload, qos);
         let clients = self.clients.borrow();

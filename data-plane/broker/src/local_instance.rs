@@ -125,8 +125,9 @@ impl LocalInstance {
     /// Keeps in mind which topics are no longer stored.
     fn note_fading(&self, rules: &InstanceRules, append: u64) {
         let before = self.rules.borrow();
-        let is_stored =
-            |rules: &InstanceRules, name: &str| rules.topics.get(name).is_some_and(|rule| rule.history.is_some());
+        let is_stored = |rules: &InstanceRules, name: &str| {
+            rules.topics.get(name).is_some_and(|rule| rule.history.is_some())
+        };
         let mut fading = self.fading.borrow_mut();
         let stored = before.topics.keys().filter(|&name| is_stored(&before, name));
         for name in stored.filter(|&name| !is_stored(rules, name)) {

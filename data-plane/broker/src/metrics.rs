@@ -31,8 +31,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: &[Self] =
-        &[Self::OutboxMessages, Self::OutboxBytes, Self::TooLong, Self::ClientRate, Self::CrossingFull, Self::StorageUnavailable];
+    pub const ALL: &[Self] = &[
+        Self::OutboxMessages,
+        Self::OutboxBytes,
+        Self::TooLong,
+        Self::ClientRate,
+        Self::CrossingFull,
+        Self::StorageUnavailable,
+    ];
 
     /// The name in counters and events.
     #[must_use]

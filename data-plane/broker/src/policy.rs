@@ -49,7 +49,8 @@ impl Verdict {
         let history = rule.and_then(|rule| rule.history);
         let history = history.map(|history| RetentionClass::for_secs(history.retention_secs));
         let longest = if history.is_some() { STORED_PAYLOAD_BYTES_MAX } else { u64::MAX };
-        let payload_bytes_max = rule.and_then(|rule| rule.payload_bytes_max).map_or(longest, |max| max.min(longest));
+        let payload_bytes_max =
+            rule.and_then(|rule| rule.payload_bytes_max).map_or(longest, |max| max.min(longest));
         Self { refusal, rights, payload_bytes_max, history }
     }
 
@@ -103,7 +104,8 @@ mod tests {
         rules.document.limits =
             InstanceLimits { topic_bytes_max: 16, topic_levels_max: 3, ..InstanceLimits::default() };
         let topics = [("up", None), ("small", Some(2))];
-        let topics = topics.map(|(name, payload_bytes_max)| (name.into(), TopicRule { payload_bytes_max, history: None }));
+        let topics = topics
+            .map(|(name, payload_bytes_max)| (name.into(), TopicRule { payload_bytes_max, history: None }));
         rules.topics = std::sync::Arc::new(topics.into_iter().collect());
         rules
     }

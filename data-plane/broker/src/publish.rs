@@ -54,12 +54,7 @@ impl Worker {
 
     /// Where a message goes to whose topic the client has not published lately, and remembers that.
     #[cold]
-    fn learn(
-        &self,
-        client: &Client,
-        topics: &mut Topics,
-        publish: &Publish<'_>,
-    ) -> Result<Taken, Refusal> {
+    fn learn(&self, client: &Client, topics: &mut Topics, publish: &Publish<'_>) -> Result<Taken, Refusal> {
         let instance = &client.instance;
         let rules = instance.rules();
         let verdict = Verdict::of(&rules, client.proof.borrow().grants(), publish.topic);
@@ -78,7 +73,8 @@ impl Worker {
             None => self.hand_over(&client.instance, &taken.route, publish, &client.client_id),
             Some(retention) => {
                 let nobody = Owing::Nobody;
-                let owing = publish.packet_id.map_or(nobody, |packet_id| Owing::Client(client.key, packet_id));
+                let owing =
+                    publish.packet_id.map_or(nobody, |packet_id| Owing::Client(client.key, packet_id));
                 self.append(&client.instance, taken, retention, publish, &client.client_id, owing);
             }
         }

@@ -127,7 +127,8 @@ impl Worker {
         }
         client.topics.borrow_mut().age();
         // What it may have said lies unread, and that is not its fault.
-        let is_paused = matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn | Pause::Log));
+        let is_paused =
+            matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn | Pause::Log));
         if is_paused || client.is_resumed.get() {
             self.schedule(self.millis().0 + PAUSED_MILLIS, Timer::Deadline(client.key));
             return;

@@ -54,7 +54,12 @@ fn instance(number: u128, label: &str) -> Document {
 }
 
 fn topic(number: u128, name: &str) -> Document {
-    Document::Topic(TopicDocument { instance: id(number), name: name.to_owned(), payload_bytes_max: None, history: None })
+    Document::Topic(TopicDocument {
+        instance: id(number),
+        name: name.to_owned(),
+        payload_bytes_max: None,
+        history: None,
+    })
 }
 
 fn key(number: u128, kid: &str) -> Document {

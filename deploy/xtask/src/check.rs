@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::console;
+use crate::node::Node;
 use crate::packages::{self, C_COMPILER, MAKE};
 use crate::prepare;
 use crate::run::{self, cargo, cargo_has, step};
@@ -23,5 +25,18 @@ pub(crate) fn run() -> Result<()> {
     } else {
         step("cargo-deny is not installed: licences and sources are not checked here");
     }
-    prepare::check()
+    prepare::check()?;
+    check_console()
+}
+
+/// The console's types and tests, where there is a Node.js to run them.
+fn check_console() -> Result<()> {
+    let Some(node) = Node::find() else {
+        step("without Node.js the console is not checked here");
+        return Ok(());
+    };
+    console::install(&node)?;
+    step("the console: types and tests");
+    console::npm(&node, &["run", "lint"])?;
+    console::npm(&node, &["test"])
 }

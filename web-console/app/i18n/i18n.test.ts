@@ -44,6 +44,15 @@ describe('the words of both languages', () => {
     }
   });
 
+  it('have the punctuation of Chinese in Chinese, and a space beside Latin letters and numbers', () => {
+    const half = /\p{Script=Han}[,;:()?!]|[,;:()?!]\p{Script=Han}/u;
+    const joined = /\p{Script=Han}[A-Za-z0-9]|[A-Za-z0-9]\p{Script=Han}/u;
+    for (const [key, text] of languages['zh-CN']) {
+      expect(half.test(text), `${key}: ${text}`).toBe(false);
+      expect(joined.test(text), `${key}: ${text}`).toBe(false);
+    }
+  });
+
   it.each(Object.entries(languages))('are never empty in %s', (_, words) => {
     for (const [key, text] of words) expect(text.trim(), key).not.toBe('');
   });

@@ -4,10 +4,11 @@ import 'uplot/dist/uPlot.min.css';
 
 export type Steps = 'whole' | 'bytes';
 export type Tone = 1 | 2 | 3 | 4 | 5;
+export type Style = { tone: Tone; dashed: boolean; mark: boolean };
 
 type Request = {
   data: uPlot.AlignedData;
-  styles: { tone: Tone; dashed: boolean }[];
+  styles: Style[];
   height: number;
   utc: boolean;
   noData: string;
@@ -30,6 +31,7 @@ export function drawChart(place: HTMLElement, request: Request): { chart: uPlot;
   const style = getComputedStyle(document.documentElement);
   const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const { styles, height, utc, format, least, steps, onCursor, syncKey } = request;
+  const measured = styles.map(({ mark }) => !mark);
   const hatch: Hatch = [color('line'), color('text-faint'), color('surface')];
   const axis: uPlot.Axis = {
     stroke: color('text-faint'), grid: { stroke: color('line'), width: 1 }, ticks: { show: false },
@@ -57,7 +59,7 @@ export function drawChart(place: HTMLElement, request: Request): { chart: uPlot;
     ],
     hooks: {
       setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)],
-      drawClear: [(plot) => hatchUnknown(plot, hatch, request.noData)],
+      drawClear: [(plot) => hatchUnknown(plot, measured, hatch, request.noData)],
     },
   }, request.data, place);
   const observer = new ResizeObserver(() => {
@@ -89,9 +91,9 @@ function stamp(secs: number, step: number, utc: boolean): string {
 type Hatch = [line: string, text: string, ground: string];
 
 /** Hatches the time before the first known value: an empty chart would look like silence. */
-function hatchUnknown(plot: uPlot, [line, text, ground]: Hatch, words: string): void {
+function hatchUnknown(plot: uPlot, measured: boolean[], [line, text, ground]: Hatch, words: string): void {
   const [moments, ...lines] = plot.data;
-  const first = moments.findIndex((_, at) => lines.some((values) => values[at] != null));
+  const first = moments.findIndex((_, at) => lines.some((values, index) => measured[index] && values[at] != null));
   const { left, top, width, height } = plot.bbox;
   const end = first < 0 ? left + width : plot.valToPos(moments[first] ?? 0, 'x', true);
   const ratio = uPlot.pxRatio;

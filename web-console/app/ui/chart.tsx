@@ -3,13 +3,13 @@ import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import type uPlot from 'uplot';
 import { newest, type Values } from '../util/series';
-import { drawChart, type Steps, type Tone } from './chart-plot';
+import { drawChart, type Steps, type Style, type Tone } from './chart-plot';
 import { useFormat } from './language';
 import { useDark } from './theme';
 import './chart.css';
 
-/** `dashed`: a line that often lies on another one. */
-export type ChartLine = { label: string; values: Values; tone: Tone; dashed?: boolean };
+/** `dashed`: a line that often lies on another one; `mark`: one that was not measured, such as a threshold. */
+export type ChartLine = { label: string; values: Values; tone: Tone; dashed?: boolean; mark?: boolean };
 
 type Properties = {
   /** What the chart shows, for those who do not see it. */
@@ -37,14 +37,13 @@ export function Chart({ label, moments, lines, format, height = 180, least = 1, 
   const data = useMemo(() => [moments, ...lines.map(({ values }) => values)] as uPlot.AlignedData, [moments, lines]);
   const latest = useRef({ data, format });
   latest.current = { data, format };
-  const shape = lines.map(({ tone, dashed }) => `${tone}${dashed ? '-' : ''}`).join('|');
+  const shape = JSON.stringify(lines.map(({ tone, dashed = false, mark = false }): Style => ({ tone, dashed, mark })));
 
   useEffect(() => {
     const element = place.current;
     if (element === null) return undefined;
     const { chart, stop } = drawChart(element, {
-      data: latest.current.data, 
-      styles: shape.split('|').map((one) => ({ tone: Number(one[0]) as Tone, dashed: one.endsWith('-') })), height, utc, least, steps,
+      data: latest.current.data, styles: JSON.parse(shape) as Style[], height, utc, least, steps,
       noData: t('charts.noData'), syncKey, onCursor: setCursor, format: (value) => latest.current.format(value),
     });
     plot.current = chart;

@@ -1,6 +1,6 @@
 /** A form in a drawer: fields, the call that it makes, save and cancel; what the API finds wrong stands at its field. */
 import { Button, Drawer, Form, type FormInstance } from 'antd';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { asApiError, fieldPath } from '../api/errors';
 import type { Call } from '../util/curl';
@@ -12,6 +12,7 @@ type Properties<Values extends object> = {
   open: boolean;
   title: ReactNode;
   form: FormInstance<Values>;
+  /** What the fields hold when the form is opened. */
   initial: Partial<Values>;
   /** What the button says; "Create", when left out. */
   action?: string;
@@ -28,6 +29,14 @@ export function FormDrawer<Values extends object>(properties: Properties<Values>
   const { t } = useTranslation();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
+  const notice = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (open) form.setFieldsValue(initial as never);
+    // Opening it fills it in; what changes outside meanwhile does not change what a person has typed.
+  }, [open, form]);
+  useEffect(() => {
+    if (error !== null) notice.current?.scrollIntoView({ block: 'nearest' });
+  }, [error]);
   const close = () => {
     setError(null);
     onClose();
@@ -77,7 +86,7 @@ export function FormDrawer<Values extends object>(properties: Properties<Values>
         {children}
         <button type="submit" hidden aria-hidden="true" tabIndex={-1} />
       </Form>
-      {error !== null && <ErrorNotice error={error} />}
+      <div ref={notice}>{error !== null && <ErrorNotice error={error} />}</div>
     </Drawer>
   );
 }

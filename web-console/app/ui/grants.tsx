@@ -10,6 +10,9 @@ export type Grant = Schema<'Grant'>;
 /** What a new row of the form holds. */
 export const EMPTY_GRANT: Grant = { actions: ['publish', 'subscribe'], topic_filter: '', qos_max: 1, retain: false };
 
+/** Stands in a sentence where the topic comes; no topic can contain it. */
+const PLACE = '\u0000';
+
 const ACTIONS = ['publish', 'subscribe'] as const;
 
 /** "may publish below vehicle/car-001/up" */
@@ -21,9 +24,10 @@ export function GrantWords({ grants }: { grants: readonly Grant[] }) {
       {grants.map(({ actions, topic_filter: filter }) => {
         const may = t(actions.length === ACTIONS.length ? 'both' : actions[0] ?? 'publish');
         const below = /^[^+#]+\/#$/.test(filter);
+        const [before, after] = t(below ? 'below' : 'on', { may, topic: PLACE }).split(PLACE);
         return (
           <li key={`${actions.join()} ${filter}`}>
-            {may} {below ? t('below') : t('on')} <code>{below ? filter.slice(0, -2) : filter}</code>
+            {before}<code className="long">{below ? filter.slice(0, -2) : filter}</code>{after}
           </li>
         );
       })}
@@ -31,7 +35,7 @@ export function GrantWords({ grants }: { grants: readonly Grant[] }) {
   );
 }
 
-/** The rows of a form's member `grants`. */
+/** The rows of a form's member `grants`; a row that is taken away takes its values along. */
 export function GrantFields() {
   const { t } = useTranslation('grants');
   const options = ACTIONS.map((value) => ({ value, label: t(`action.${value}`) }));
@@ -42,14 +46,14 @@ export function GrantFields() {
           <div className="stack">
             {fields.map(({ key, name }) => (
               <div key={key} className="grant-row">
-                <Form.Item name={[name, 'actions']} noStyle rules={[{ required: true, message: t('actionRequired') }]}>
+                <Form.Item name={[name, 'actions']} noStyle preserve rules={[{ required: true, message: t('actionRequired') }]}>
                   <Select mode="multiple" options={options} aria-label={t('actions')} placeholder={t('actions')} />
                 </Form.Item>
-                <Form.Item name={[name, 'topic_filter']} style={{ marginBottom: 0 }}
+                <Form.Item name={[name, 'topic_filter']} style={{ marginBottom: 0 }} preserve
                   rules={[{ required: true, whitespace: true, message: t('filterRequired') }]}>
                   <Input className="mono" placeholder="vehicle/car-001/#" aria-label={t('filter')} autoComplete="off" />
                 </Form.Item>
-                <Form.Item name={[name, 'qos_max']} noStyle>
+                <Form.Item name={[name, 'qos_max']} noStyle preserve>
                   <Select aria-label={t('qosMax')}
                     options={[0, 1, 2].map((value) => ({ value, label: `QoS ≤ ${value}` }))} />
                 </Form.Item>

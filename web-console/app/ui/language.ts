@@ -13,6 +13,7 @@ export function useFormat() {
     bytes: (value: number) => format.formatBytes(value, language),
     duration: (secs: number) => format.formatDuration(secs, language),
     relative: (from: number, now: number) => format.formatRelative(from, now, language),
+    dayTime: (at: Date, now: number) => format.formatDayTime(at, now, utc, language),
     change: (now: number | null, before: number | null) => format.formatChange(now, before, language),
     time: (at: Date | string, style?: format.TimeStyle) => format.formatTime(new Date(at), utc, style),
   }), [language, utc]);

@@ -1,4 +1,4 @@
-/** A moment: as it stands in a table, or relative to now; one click changes all times between local and UTC. */
+/** A moment: as it stands in a table, or relative to now; a click changes all times between local and UTC. */
 import { Tooltip } from 'antd';
 import { useTranslation } from 'react-i18next';
 import type { TimeStyle } from '../util/format';
@@ -33,4 +33,11 @@ export function Time({ at, style = 'full' }: Properties) {
       </button>
     </Tooltip>
   );
+}
+
+/** A moment in little room, by its day. Nothing to click: what it stands in is. */
+export function DayTime({ at }: { at: string }) {
+  const { dayTime } = useFormat();
+  const now = useNow();
+  return <time className="numbers" dateTime={at}>{dayTime(new Date(at), now)}</time>;
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatChange, formatCompact, formatDuration, formatRelative, formatTime } from './format';
+import {
+  formatBytes, formatChange, formatCompact, formatDayTime, formatDuration, formatRelative, formatTime,
+} from './format';
 
 describe('sizes', () => {
   it.each([
@@ -19,7 +21,8 @@ describe('durations', () => {
     [0, '0 seconds'], [59, '59 seconds'], [60, '1 minute'], [90, '1 minute 30 seconds'],
     [3_600, '1 hour'], [3_601, '1 hour'], [183_600, '2 days 3 hours'],
   ])('%d s are %s', (secs, text) => expect(formatDuration(secs, 'en')).toBe(text));
-  it('have no spaces between units in Chinese', () => expect(formatDuration(90, 'zh-CN')).toBe('1分钟30秒钟'));
+  it('have spaces between numbers and units in Chinese', () =>
+    expect(formatDuration(90, 'zh-CN')).toBe('1 分钟 30 秒钟'));
 });
 
 describe('relative times', () => {
@@ -27,6 +30,15 @@ describe('relative times', () => {
   it.each([
     [-5 * 60_000, '5 minutes ago'], [2 * 3_600_000, 'in 2 hours'], [-86_400_000, 'yesterday'], [0, 'now'],
   ])('%d ms from now is %s', (offset, text) => expect(formatRelative(now + offset, now, 'en')).toBe(text));
+});
+
+describe('times by their day', () => {
+  const now = Date.UTC(2026, 10, 23, 1);
+  it.each([
+    ['2026-11-23T00:02:03.456Z', 'en', 'today 00:02:03'], ['2026-11-22T23:02:03Z', 'en', 'yesterday 23:02:03'],
+    ['2026-11-20T01:02:03Z', 'zh-CN', '3 天前 01:02:03'], ['2026-11-01T01:02:03Z', 'en', '2026-11-01 01:02:03'],
+  ] as const)('%s in %s is %s', (at, language, text) =>
+    expect(formatDayTime(new Date(at), now, true, language)).toBe(text));
 });
 
 describe('changes', () => {

@@ -28,6 +28,11 @@ export function formatBytes(bytes: number, language: Language): string {
 
 const SPANS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]] as const;
 
+/** Chinese as this console writes it: a space between numbers and words. */
+function spaced(text: string, language: Language): string {
+  return language === 'zh-CN' ? text.replaceAll(/(\d)(\p{Script=Han})/gu, '$1 $2') : text;
+}
+
 /** A duration by its two largest units: `2 days 3 hours`. */
 export function formatDuration(secs: number, language: Language): string {
   let left = Math.max(0, Math.round(secs));
@@ -42,14 +47,30 @@ export function formatDuration(secs: number, language: Language): string {
     }
     if (parts.length === 2) break;
   }
-  return parts.join(language === 'zh-CN' ? '' : ' ');
+  return spaced(parts.join(' '), language);
 }
 
 /** How long ago or ahead: `5 minutes ago`, `in 2 hours`. */
 export function formatRelative(from: number, now: number, language: Language): string {
   const secs = (from - now) / 1000;
   const [unit, size] = SPANS.find(([, length]) => Math.abs(secs) >= length) ?? ['second', 1] as const;
-  return new Intl.RelativeTimeFormat(language, { numeric: 'auto' }).format(Math.trunc(secs / size), unit);
+  return spaced(relativeWords(language).format(Math.trunc(secs / size), unit), language);
+}
+
+const relativeWords = (language: Language) => new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
+const DAY_MILLIS = 86_400_000;
+/** Older days are named by their date. */
+const RELATIVE_DAYS_MAX = 6;
+
+/** A moment in little room, by its day: `today 09:05:07`, `2 days ago 09:05:07`, `2026-11-01 09:05:07`. */
+export function formatDayTime(at: Date, now: number, utc: boolean, language: Language): string {
+  const local = (moment: Date) => moment.getTime() - (utc ? 0 : moment.getTimezoneOffset() * 60_000);
+  const day = (moment: Date) => Math.floor(local(moment) / DAY_MILLIS);
+  const days = day(at) - day(new Date(now));
+  const text = new Date(local(at)).toISOString();
+  const words = Math.abs(days) <= RELATIVE_DAYS_MAX
+    ? spaced(relativeWords(language).format(days, 'day'), language) : text.slice(0, 10);
+  return `${words} ${text.slice(11, 19)}`;
 }
 
 /** A change against an earlier value: `+12 %`; null where there is nothing to compare with. */

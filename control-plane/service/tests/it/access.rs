@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use contract::ids::{AlarmId, AlarmRuleId, ChannelId, CredentialId, InstanceId, MemberId, NodeId, TenantId, TokenId};
+use contract::ids::{
+    AlarmId, AlarmRuleId, ChannelId, CredentialId, InstanceId, MemberId, NodeId, TenantId, TokenId,
+};
 use contract::message::MessageId;
 use contract::qos::Qos;
 use contract::revocation::TokenSelector;

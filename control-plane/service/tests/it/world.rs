@@ -110,7 +110,8 @@ impl World {
         let start = DateTime::from_timestamp_millis(1_800_000_000_123).expect("a time");
         let clock = Arc::new(FixedClock::new(start));
         let master_key = MasterKey::generate();
-        let services = Services::new(store.clone(), options(clock.clone(), master_key.clone(), node_calls.clone()));
+        let services =
+            Services::new(store.clone(), options(clock.clone(), master_key.clone(), node_calls.clone()));
         let operator = Caller::platform("test");
         let world = Self { services, store, clock, operator, node_calls, master_key, database };
         world.plan(PLAN, &[]).await;

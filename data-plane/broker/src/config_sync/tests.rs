@@ -159,7 +159,12 @@ fn instance() -> Document {
 }
 
 fn topic(name: &str) -> Document {
-    Document::Topic(TopicDocument { instance: ONE, name: name.to_owned(), payload_bytes_max: None, history: None })
+    Document::Topic(TopicDocument {
+        instance: ONE,
+        name: name.to_owned(),
+        payload_bytes_max: None,
+        history: None,
+    })
 }
 
 fn robot_document(enabled: bool) -> CredentialDocument {

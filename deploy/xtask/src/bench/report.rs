@@ -144,7 +144,9 @@ pub(crate) fn stored_figures(cases: &[CaseReport]) -> (Option<f64>, Option<[f64;
 impl Report {
     fn stored_lines(&self) -> Vec<String> {
         let durable = self.durable_ratio.map(|ratio| {
-            format!("stored one-to-one by passed-on one-to-one, CPU per message: {ratio:.2} (target 1.5 at most)")
+            format!(
+                "stored one-to-one by passed-on one-to-one, CPU per message: {ratio:.2} (target 1.5 at most)"
+            )
         });
         let appends = self.appends.map(|[ours, ratio]| {
             format!("stored a second: {ours:.0}, {ratio:.1} times mosquitto saving every change (target 5 at least)")

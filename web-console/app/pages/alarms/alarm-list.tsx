@@ -51,7 +51,7 @@ function useColumns(shown: Shown, onTake: (alarm: Alarm) => void): TableColumnsT
   return [
     {
       title: t('alarm'), key: 'rule', render: (_, { rule_name: name, severity }) => (
-        <><Badge tone={SEVERITY_TONES[severity]}>{t(`common:severity.${severity}`)}</Badge> <strong>{name}</strong></>
+        <><Badge tone={SEVERITY_TONES[severity]}>{t(`common:severity.${severity}`)}</Badge> <strong className="long">{name}</strong></>
       ),
     },
     { title: t('common:state'), key: 'state', render: (_, { state }) => <Status tone={STATE_TONES[state]}>{t(`states.${state}`)}</Status> },

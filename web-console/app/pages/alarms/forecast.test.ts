@@ -16,6 +16,7 @@ describe('when a rule would have fired', () => {
 
   it('compares the sum of a counter over the window', () => {
     expect(compared([1, 2, 3, null, 4], 10, 20, 'counter')).toEqual([1, 3, 5, null, null]);
+    expect(compared([10, 30], 60, 30, 'counter')).toEqual([5, 15]);
     expect(compared([1, 2], 10, 20, 'gauge')).toEqual([1, 2]);
   });
 });

@@ -9,13 +9,17 @@ export type Watch = {
   for_secs: number;
 };
 
-/** What the rule compares at each step: a gauge's value, a counter's sum over the window. Null where a part is unknown. */
+/**
+ * What the rule compares at each step: a gauge's value, a counter's sum over the window. Null where a part is unknown.
+ * Of a window that is no whole number of steps, the share that it is of them.
+ */
 export function compared(values: Values, stepSecs: number, windowSecs: number, kind: 'gauge' | 'counter'): Values {
   if (kind === 'gauge') return values;
   const steps = Math.max(1, Math.round(windowSecs / stepSecs));
+  const share = windowSecs / (steps * stepSecs);
   return values.map((_, at) => {
     const window = values.slice(Math.max(0, at + 1 - steps), at + 1);
-    return window.some((value) => value === null) ? null : window.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+    return window.some((value) => value === null) ? null : share * window.reduce<number>((sum, value) => sum + (value ?? 0), 0);
   });
 }
 

@@ -10,7 +10,7 @@ import { useFormat } from '../../ui/language';
 import type { Range } from '../../util/range';
 import { moments, type Series, valuesOf } from '../../util/series';
 import { compared, firings } from './forecast';
-import type { RuleValues } from './values';
+import { type RuleValues, WINDOW_SECS } from './values';
 import { METRICS } from './words';
 import './preview.css';
 
@@ -18,7 +18,7 @@ const DAY: Range = { kind: 'live', preset: '24h' };
 
 export function Preview() {
   const { t } = useTranslation('alarms');
-  const { compact } = useFormat();
+  const { compact, bytes } = useFormat();
   const { id } = useInstance();
   const { data } = useQuery(metricsQuery(id, DAY));
   const form = Form.useFormInstance<RuleValues>();
@@ -28,17 +28,19 @@ export function Preview() {
     const { metric, reason, window_secs } = watched;
     const lines: Series[] = reason?.trim()
       ? data.series.filter((line) => line.metric !== metric || line.reason === reason.trim()) : data.series;
-    const values = compared(valuesOf({ ...data, series: lines }, metric), data.step_secs, window_secs ?? 60, METRICS[metric]);
+    const values = compared(valuesOf({ ...data, series: lines }, metric), data.step_secs, window_secs ?? WINDOW_SECS, METRICS[metric]);
     return { values, at: moments(data, values.length), step: data.step_secs };
   }, [data, watched]);
   if (shown === null || watched === undefined) return null;
   const count = firings(shown.values, shown.step, watched).length;
+  const inBytes = watched.metric === 'bytes_in' || watched.metric === 'bytes_out';
   const threshold = shown.values.map(() => watched.value ?? null);
   return (
     <section className="rule-preview" aria-label={t('lastDay')}>
-      <Chart label={t(`metrics.${watched.metric}`)} moments={shown.at} height={140} format={compact} lines={[
+      <Chart label={t(`metrics.${watched.metric}`)} moments={shown.at} height={140} format={inBytes ? bytes : compact}
+        steps={inBytes ? 'bytes' : 'whole'} lines={[
         { label: t(`metrics.${watched.metric}`), values: shown.values, tone: 1 },
-        { label: t('threshold'), values: threshold, tone: 3 },
+        { label: t('threshold'), values: threshold, tone: 3, mark: true },
       ]} />
       <p className="soft">{t('wouldHaveFired', { count })}</p>
     </section>

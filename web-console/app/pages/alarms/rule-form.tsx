@@ -2,12 +2,12 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { App, Form, Input, InputNumber, Radio, Select } from 'antd';
-import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, call } from '../../api/client';
 import { useInstance } from '../../layout/instance';
 import { FormDrawer } from '../../ui/form-drawer';
 import { useFormat } from '../../ui/language';
+import { useReasonWords } from '../../ui/reason';
 import { Preview } from './preview';
 import { channelsQuery, type Rule } from './queries';
 import { type RuleValues, ruleBodyOf, ruleValuesOf } from './values';
@@ -24,9 +24,6 @@ export function RuleForm({ rule, onClose }: { rule: Rule | 'new' | null; onClose
   const { id: instanceId } = useInstance();
   const [form] = Form.useForm<RuleValues>();
   const before = rule === 'new' ? null : rule;
-  useEffect(() => {
-    if (rule !== null) form.setFieldsValue(ruleValuesOf(rule === 'new' ? null : rule));
-  }, [rule, form]);
   const path = `/v1/instances/${instanceId}/alarm-rules`;
   const submit = async (values: RuleValues) => {
     const body = ruleBodyOf(values);
@@ -71,7 +68,10 @@ function ConditionFields() {
   const { duration } = useFormat();
   const metric = Form.useWatch<RuleValues['metric']>('metric');
   const compare = Form.useWatch<RuleValues['compare']>('compare');
-  const spans = (choices: number[]) => choices.map((secs) => ({ value: secs, label: secs === 0 ? t('atOnce') : duration(secs) }));
+  const forSecs = Form.useWatch<number>('for_secs');
+  const windowSecs = Form.useWatch<number>('window_secs');
+  const spans = (choices: number[], own: number | undefined) =>
+    withOwn(choices, own).map((secs) => ({ value: secs, label: secs === 0 ? t('atOnce') : duration(secs) }));
   const byReason = metric === 'refused' || metric === 'dropped';
   return (
     <>
@@ -79,7 +79,7 @@ function ConditionFields() {
         <Form.Item name="metric" label={t('when')} required>
           <Select options={METRIC_NAMES.map((value) => ({ value, label: t(`metrics.${value}`) }))} />
         </Form.Item>
-        {byReason && <Form.Item name="reason" label={t('reason')}><Input autoComplete="off" className="mono" placeholder={t('anyReason')} /></Form.Item>}
+        {byReason && <ReasonField metric={metric} />}
         <Form.Item name="compare" label={t('is')} required>
           <Select options={(['above', 'below'] as const).map((value) => ({ value, label: t(`compare.${value}`) }))} />
         </Form.Item>
@@ -89,9 +89,9 @@ function ConditionFields() {
       </div>
       <div className="rule-row">
         {metric !== undefined && METRICS[metric] === 'counter' && (
-          <Form.Item name="window_secs" label={t('window')} required><Select options={spans(WINDOWS)} /></Form.Item>
+          <Form.Item name="window_secs" label={t('window')} required><Select options={spans(WINDOWS, windowSecs)} /></Form.Item>
         )}
-        <Form.Item name="for_secs" label={t('for')} required><Select options={spans(DURATIONS)} /></Form.Item>
+        <Form.Item name="for_secs" label={t('for')} required><Select options={spans(DURATIONS, forSecs)} /></Form.Item>
         <Form.Item name="clear_value" label={t(compare === 'below' ? 'clearsAbove' : 'clearsBelow')} dependencies={['value', 'compare']}
           rules={[
             { required: true, message: t('valueRequired') },
@@ -110,12 +110,31 @@ function ConditionFields() {
   );
 }
 
+/** The choices of a form, with the value of a rule that another client of the API has made. */
+function withOwn(choices: number[], own: number | null | undefined): number[] {
+  return own == null || choices.includes(own) ? choices : [...choices, own].sort((a, b) => a - b);
+}
+
+function ReasonField({ metric }: { metric: 'refused' | 'dropped' }) {
+  const { t } = useTranslation('alarms');
+  const reasons = useReasonWords();
+  return (
+    <Form.Item name="reason" label={t('reason')}>
+      <Select showSearch={{ optionFilterProp: 'label' }} popupMatchSelectWidth={false} options={[
+        { value: '', label: t('anyReason') },
+        ...reasons.list(metric).map((value) => ({ value, label: reasons.title(metric, value) })),
+      ]} />
+    </Form.Item>
+  );
+}
+
 function TellFields() {
   const { t } = useTranslation('alarms');
   const { duration } = useFormat();
   const { id: instanceId } = useInstance();
   const { data } = useQuery(channelsQuery(instanceId));
   const channels = (data?.items ?? []).map(({ id, name }) => ({ value: id, label: name }));
+  const repeat = Form.useWatch<number>('repeat_secs');
   const none = data !== undefined && channels.length === 0;
   return (
     <>
@@ -125,7 +144,7 @@ function TellFields() {
         <Select mode="multiple" options={channels} placeholder={t('tellNobody')} />
       </Form.Item>
       <Form.Item name="repeat_secs" label={t('repeat')} required>
-        <Select style={{ width: 200 }} options={REPEATS.map((secs) => ({ value: secs, label: secs === 0 ? t('never') : duration(secs) }))} />
+        <Select style={{ width: 200 }} options={withOwn(REPEATS, repeat).map((secs) => ({ value: secs, label: secs === 0 ? t('never') : duration(secs) }))} />
       </Form.Item>
     </>
   );

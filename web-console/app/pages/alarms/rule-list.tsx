@@ -50,7 +50,7 @@ function useColumns(allowed: boolean, onEdit: (rule: Rule) => void, onDelete: (r
     {
       title: t('common:name'), key: 'name', render: (_, rule) => (
         <>
-          <strong>{rule.name}</strong> <Badge tone={SEVERITY_TONES[rule.severity]}>{t(`common:severity.${rule.severity}`)}</Badge>
+          <strong className="long">{rule.name}</strong> <Badge tone={SEVERITY_TONES[rule.severity]}>{t(`common:severity.${rule.severity}`)}</Badge>
           <div className="soft">{words(rule.condition, rule.for_secs)}</div>
         </>
       ),

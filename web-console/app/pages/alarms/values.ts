@@ -3,6 +3,9 @@ import type { Schema } from '../../api/client';
 import type { Rule } from './queries';
 import type { MetricName } from './words';
 
+/** The window of a rule that has not said one: a gauge has none to choose. */
+export const WINDOW_SECS = 60;
+
 export type RuleValues = {
   name: string;
   severity: Schema<'Severity'>;
@@ -28,7 +31,7 @@ export function ruleValuesOf(rule: Rule | null): RuleValues {
     compare: condition?.compare ?? 'above',
     value: condition?.value ?? 100,
     clear_value: condition?.clear_value ?? 80,
-    window_secs: condition?.window_secs ?? 60,
+    window_secs: condition?.window_secs ?? WINDOW_SECS,
     for_secs: rule?.for_secs ?? 60,
     channels: rule?.channels ?? [],
     repeat_secs: rule?.repeat_secs ?? 0,
@@ -36,7 +39,9 @@ export function ruleValuesOf(rule: Rule | null): RuleValues {
 }
 
 export function ruleBodyOf(values: RuleValues): Omit<Schema<'CreateAlarmRuleRequest'>, 'enabled'> {
-  const { name, severity, metric, reason, compare, value, clear_value, window_secs, for_secs, channels, repeat_secs } = values;
+  const {
+    name, severity, metric, reason, compare, value, clear_value, window_secs = WINDOW_SECS, for_secs, channels, repeat_secs,
+  } = values;
   return {
     name: name.trim(),
     severity,

@@ -27,7 +27,7 @@ export function useConditionWords(): (condition: Condition, forSecs: number) => 
     const { metric, reason, compare, value, window_secs: window } = condition;
     const name = isMetric(metric) ? t(`metrics.${metric}`) : metric;
     const narrowed = reason == null || (metric !== 'refused' && metric !== 'dropped')
-      ? name : `${name} (${reasons.title(metric, reason)})`;
+      ? name : t('withReason', { name, reason: reasons.title(metric, reason) });
     const gauge = isMetric(metric) && METRICS[metric] === 'gauge';
     const span = gauge ? '' : t('within', { span: duration(window) });
     const held = forSecs === 0 ? '' : t('held', { span: duration(forSecs) });

@@ -1,7 +1,6 @@
 /** The form of a channel, new or changed. */
 import { useQueryClient } from '@tanstack/react-query';
 import { App, Form, Input } from 'antd';
-import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, call } from '../../api/client';
 import { useInstance } from '../../layout/instance';
@@ -21,9 +20,6 @@ export function ChannelForm({ channel, onClose, onSecret }: Properties) {
   const { id: instanceId } = useInstance();
   const [form] = Form.useForm<Values>();
   const before = channel === 'new' ? null : channel;
-  useEffect(() => {
-    if (channel !== null) form.setFieldsValue(valuesOf(channel === 'new' ? null : channel));
-  }, [channel, form]);
   const created = (values: Values) => ({ ...bodyOf(values), kind: 'webhook' as const, enabled: true });
   const submit = async (values: Values) => {
     if (before === null) {

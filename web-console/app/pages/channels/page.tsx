@@ -18,7 +18,7 @@ import { ChannelTable } from './table';
 export default function ChannelsPage() {
   const { t } = useTranslation('channels');
   const { id: instanceId } = useInstance();
-  const { allowed, reason } = usePermission('alarms:write');
+  const { allowed, reason } = usePermission('channels:write');
   const query = useQuery(channelsQuery(instanceId));
   const [editing, setEditing] = useState<Channel | 'new' | null>(null);
   const [deleting, setDeleting] = useState<Channel | null>(null);

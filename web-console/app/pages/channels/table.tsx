@@ -25,13 +25,16 @@ export function ChannelTable({ channels, ...verbs }: { channels: Channel[] } & V
   const { t } = useTranslation(['channels', 'common']);
   const columns: TableColumnsType<Channel> = [
     {
-      title: t('common:name'), key: 'name', render: (_, { name, url }) => (
-        <><strong>{name}</strong> <Badge>Webhook</Badge><div className="soft mono" style={{ overflowWrap: 'anywhere' }}>{url}</div></>
+      title: t('common:name'), key: 'name', render: (_, { name, url, enabled }) => (
+        <>
+          <strong className="long">{name}</strong> <Badge>Webhook</Badge>
+          <div className="narrow"><State enabled={enabled} /></div>
+          <div className="soft mono long">{url}</div>
+        </>
       ),
     },
     {
-      title: t('common:state'), key: 'state',
-      render: (_, { enabled }) => <Status tone={enabled ? 'ok' : 'idle'}>{t(enabled ? 'on' : 'off')}</Status>,
+      title: t('common:state'), key: 'state', responsive: ['md'], render: (_, { enabled }) => <State enabled={enabled} />,
     },
     {
       title: t('common:createdAt'), key: 'created', responsive: ['md'],
@@ -40,6 +43,11 @@ export function ChannelTable({ channels, ...verbs }: { channels: Channel[] } & V
     { key: 'actions', align: 'end', render: (_, channel) => <Actions channel={channel} {...verbs} /> },
   ];
   return <Table rowKey="id" size="middle" columns={columns} dataSource={channels} pagination={false} />;
+}
+
+function State({ enabled }: { enabled: boolean }) {
+  const { t } = useTranslation('channels');
+  return <Status tone={enabled ? 'ok' : 'idle'}>{t(enabled ? 'on' : 'off')}</Status>;
 }
 
 function Actions({ channel, allowed, onEdit, onDelete, onLook, onSecret }: { channel: Channel } & Verbs) {

@@ -1,7 +1,6 @@
 /** The form of a credential, new or changed. */
 import { useQueryClient } from '@tanstack/react-query';
 import { App, Form, Input } from 'antd';
-import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, call, callApplied, WAIT } from '../../api/client';
 import { useInstance } from '../../layout/instance';
@@ -44,9 +43,6 @@ export function CredentialForm({ credential, onClose, onSecret }: Properties) {
   const { id: instanceId } = useInstance();
   const [form] = Form.useForm<Values>();
   const before = credential === 'new' ? null : credential;
-  useEffect(() => {
-    if (credential !== null) form.setFieldsValue(valuesOf(credential === 'new' ? null : credential));
-  }, [credential, form]);
   const created = (values: Values) => ({
     kind: 'password' as const, username: values.username.trim(), ...common(values), labels: parseLabels(values.labels ?? '') ?? {},
   });

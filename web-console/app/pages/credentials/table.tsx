@@ -31,7 +31,7 @@ export function CredentialTable(properties: Properties) {
     {
       title: t('username'), key: 'username', render: (_, { username, labels, has_secondary: two }) => (
         <>
-          <strong className="mono">{username}</strong> {two && <Badge tone="accent">{t('twoSecrets')}</Badge>}
+          <strong className="mono long">{username}</strong> {two && <Badge tone="accent">{t('twoSecrets')}</Badge>}
           <div><LabelWords labels={labels} /></div>
         </>
       ),
@@ -42,7 +42,7 @@ export function CredentialTable(properties: Properties) {
     },
     {
       title: t('client'), key: 'client', responsive: ['md'],
-      render: (_, { client_id: id }) => (id == null ? <span className="soft">{t('anyClient')}</span> : <span className="mono">{id}</span>),
+      render: (_, { client_id: id }) => (id == null ? <span className="soft">{t('anyClient')}</span> : <span className="mono long">{id}</span>),
     },
     { title: t('grants'), key: 'grants', responsive: ['lg'], render: (_, { grants }) => <GrantWords grants={grants} /> },
     {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bodyText, bytesOf, formsOf, hexDump, prettyJson, visible } from './body';
+import { base64, bodyText, bytesOf, formsOf, hexBytes, hexDump, prettyJson, visible } from './body';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -16,6 +16,14 @@ describe('a payload', () => {
     ['\u0000\u0001', ['hex']],
   ] as const)('%j is shown as %j', (text, forms) => {
     expect(formsOf(bytes(text))).toEqual(forms);
+  });
+
+  it.each([
+    ['00 FF 1a', [0, 255, 26]], ['00ff\n1a', [0, 255, 26]], ['', []], ['0', null], ['0x00', null], ['zz', null],
+  ] as const)('typed as %j is %j', (text, typed) => {
+    const read = hexBytes(text);
+    expect(read === null ? null : [...read]).toEqual(typed);
+    if (read !== null) expect(bytesOf({ encoding: 'base64', data: base64(read) })).toEqual(read);
   });
 
   it('is indented where it is JSON', () => {

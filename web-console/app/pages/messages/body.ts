@@ -12,6 +12,18 @@ export function bytesOf({ encoding, data }: Pick<Payload, 'encoding' | 'data'>):
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
+/** Bytes as people type them: pairs of hexadecimal digits, spaces and line breaks between them as they like. */
+export function hexBytes(text: string): Uint8Array | null {
+  const digits = text.replaceAll(/\s+/g, '');
+  if (!/^([0-9a-f]{2})*$/i.test(digits)) return null;
+  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+/** Bytes as the API takes them. */
+export function base64(bytes: Uint8Array): string {
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+}
+
 /** Text where the bytes are text, else hexadecimal on one line. */
 export function bodyText(bytes: Uint8Array): string {
   const { text, kind } = payloadText(bytes);

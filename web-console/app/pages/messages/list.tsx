@@ -3,7 +3,7 @@ import { Button, Table, type TableColumnsType } from 'antd';
 import { useTranslation } from 'react-i18next';
 import { useFormat } from '../../ui/language';
 import { Badge } from '../../ui/status';
-import { Time } from '../../ui/time';
+import { DayTime, Time } from '../../ui/time';
 import { bodyText, bytesOf } from './body';
 import type { Message } from './query';
 
@@ -23,7 +23,7 @@ export function MessageList({ messages, loading, hasMore, loadingMore, onMore, o
   const { bytes } = useFormat();
   const columns: TableColumnsType<Message> = [
     {
-      title: t('storedAt'), key: 'at', width: 250,
+      title: t('storedAt'), key: 'at', width: 250, responsive: ['md'],
       render: (_, { stored_at }) => <Time at={stored_at} style="millis" />,
     },
     {
@@ -31,6 +31,9 @@ export function MessageList({ messages, loading, hasMore, loadingMore, onMore, o
         <>
           <button type="button" className="link mono" onClick={() => onOpen(message)}>{message.topic}</button>
           <span className="soft message-preview mono">{preview(message)}</span>
+          <span className="soft narrow message-when">
+            <DayTime at={message.stored_at} /> · {message.client_id ?? t('application')} · {bytes(message.bytes)}
+          </span>
         </>
       ),
     },
@@ -38,8 +41,8 @@ export function MessageList({ messages, loading, hasMore, loadingMore, onMore, o
       title: t('client'), key: 'client', responsive: ['md'],
       render: (_, { client_id: id }) => (id == null ? <Badge>{t('application')}</Badge> : <span className="mono">{id}</span>),
     },
-    { title: 'QoS', dataIndex: 'qos', width: 70, responsive: ['sm'] },
-    { title: t('size'), key: 'size', width: 110, align: 'end', responsive: ['sm'], render: (_, message) => bytes(message.bytes) },
+    { title: 'QoS', dataIndex: 'qos', width: 70, responsive: ['md'] },
+    { title: t('size'), key: 'size', width: 110, align: 'end', responsive: ['md'], render: (_, message) => bytes(message.bytes) },
   ];
   return (
     <>

@@ -1,16 +1,27 @@
 /** Publishing a message as an application. */
 import { useQueryClient } from '@tanstack/react-query';
-import { App, Form, Input, Radio } from 'antd';
+import { App, Form, Input, Radio, Segmented } from 'antd';
 import { useTranslation } from 'react-i18next';
 import { api, call, type Schema } from '../../api/client';
 import { useInstance } from '../../layout/instance';
 import { FormDrawer } from '../../ui/form-drawer';
+import { base64, hexBytes } from './body';
 
-type Values = { topic: string; data: string; qos: 0 | 1 | 2 };
+/** How the payload is typed. */
+type Written = 'text' | 'hex';
+type Values = { topic: string; written: Written; data: string; qos: 0 | 1 | 2 };
 type Body = Schema<'PublishRequest'>;
 
-const bodyOf = ({ topic, data, qos }: Values): Body => ({
-  topic, payload: { encoding: 'utf8', data: data ?? '' }, qos, retain: false,
+const INITIAL: Values = { topic: '', written: 'text', data: '', qos: 1 };
+
+function payloadOf(written: Written, data: string): Body['payload'] {
+  return written === 'text'
+    ? { encoding: 'utf8', data }
+    : { encoding: 'base64', data: base64(hexBytes(data) ?? new Uint8Array()) };
+}
+
+const bodyOf = ({ topic, written, data, qos }: Values): Body => ({
+  topic: topic.trim(), payload: payloadOf(written, data ?? ''), qos, retain: false,
 });
 
 export function PublishForm({ open, onClose }: { open: boolean; onClose: () => void }) {
@@ -29,7 +40,7 @@ export function PublishForm({ open, onClose }: { open: boolean; onClose: () => v
     onClose();
   };
   return (
-    <FormDrawer<Values> open={open} title={t('publishTitle')} form={form} initial={{ topic: '', data: '', qos: 1 }}
+    <FormDrawer<Values> open={open} title={t('publishTitle')} form={form} initial={INITIAL}
       action={t('publish')} onSubmit={submit} onClose={onClose}
       call={(values) => ({ method: 'POST', path, body: bodyOf(values) })}>
       <Form.Item name="topic" label={t('topic')} extra={t('publishTopicHelp')} rules={[
@@ -37,10 +48,32 @@ export function PublishForm({ open, onClose }: { open: boolean; onClose: () => v
       ]}>
         <Input autoFocus autoComplete="off" className="mono" />
       </Form.Item>
-      <Form.Item name="data" label={t('body')}><Input.TextArea rows={8} className="mono" /></Form.Item>
+      <BodyFields />
       <Form.Item name="qos" label="QoS" required>
         <Radio.Group options={[0, 1, 2].map((qos) => ({ value: qos, label: String(qos) }))} optionType="button" />
       </Form.Item>
     </FormDrawer>
+  );
+}
+
+function BodyFields() {
+  const { t } = useTranslation('messages');
+  const written = Form.useWatch<Written>('written');
+  return (
+    <Form.Item label={t('body')} required>
+      <Form.Item name="written" noStyle>
+        <Segmented<Written> aria-label={t('bodyWritten')} className="publish-written"
+          options={(['text', 'hex'] as const).map((value) => ({ value, label: t(`forms.${value}`) }))} />
+      </Form.Item>
+      <Form.Item name="data" noStyle dependencies={['written']} rules={[
+        ({ getFieldValue }) => ({
+          validator: (_, data: string) => getFieldValue('written') === 'hex' && hexBytes(data ?? '') === null
+            ? Promise.reject(new Error(t('hexForm'))) : Promise.resolve(),
+        }),
+      ]}>
+        <Input.TextArea rows={8} className="mono" aria-label={t('body')} spellCheck={false}
+          placeholder={written === 'hex' ? '00 ff 1a' : undefined} />
+      </Form.Item>
+    </Form.Item>
   );
 }

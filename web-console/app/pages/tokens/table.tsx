@@ -23,24 +23,24 @@ type Properties = {
 
 export function TokenTable({ tokens, loading, hasMore, loadingMore, mayRevoke, onMore, onRevoke }: Properties) {
   const { t } = useTranslation(['tokens', 'common']);
+  const stateOf = ({ state }: Token) => <Status tone={TONES[state]}>{t(`states.${state}`)}</Status>;
+  const endOf = ({ state, expires_at, revoked_at }: Token) => state === 'revoked'
+    ? <span className="soft">{t('revokedAt')} <Time at={revoked_at} style="relative" /></span>
+    : <Time at={expires_at} style="relative" />;
   const columns: TableColumnsType<Token> = [
     {
-      title: t('client'), key: 'client', render: (_, { client_id: client, subject, labels }) => (
+      title: t('client'), key: 'client', render: (_, token) => (
         <>
-          <strong className="mono">{client ?? subject}</strong>
-          {client == null && <span className="soft"> {t('subject')}</span>}
-          <div><LabelWords labels={labels} /></div>
+          <strong className="mono long">{token.client_id ?? token.subject}</strong>
+          {token.client_id == null && <span className="soft"> {t('subject')}</span>}
+          <div className="narrow">{stateOf(token)} · {endOf(token)}</div>
+          <div><LabelWords labels={token.labels} /></div>
         </>
       ),
     },
-    { title: t('common:state'), key: 'state', render: (_, { state }) => <Status tone={TONES[state]}>{t(`states.${state}`)}</Status> },
+    { title: t('common:state'), key: 'state', responsive: ['md'], render: (_, token) => stateOf(token) },
     { title: t('grants'), key: 'grants', responsive: ['md'], render: (_, { grants }) => <GrantWords grants={grants} /> },
-    {
-      title: t('expires'), key: 'expires',
-      render: (_, { state, expires_at, revoked_at }) => state === 'revoked'
-        ? <span className="soft">{t('revokedAt')} <Time at={revoked_at} style="relative" /></span>
-        : <Time at={expires_at} style="relative" />,
-    },
+    { title: t('expires'), key: 'expires', responsive: ['md'], render: (_, token) => endOf(token) },
     { title: t('issued'), key: 'issued', responsive: ['lg'], render: (_, { issued_at }) => <Time at={issued_at} style="relative" /> },
     { title: t('signingKey'), dataIndex: 'signing_key', responsive: ['xl'] },
     {

@@ -1,7 +1,6 @@
 /** The form of a topic, new or changed. */
 import { useQueryClient } from '@tanstack/react-query';
 import { App, Form, Input, InputNumber, Select, Switch } from 'antd';
-import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, callApplied, type Schema, WAIT } from '../../api/client';
 import { useInstance } from '../../layout/instance';
@@ -19,9 +18,6 @@ export function TopicForm({ topic, onClose }: { topic: Topic | 'new' | null; onC
   const [form] = Form.useForm<TopicValues>();
   const before = topic === 'new' ? null : topic;
   const initial = valuesOf(before);
-  useEffect(() => {
-    if (topic !== null) form.setFieldsValue(valuesOf(topic === 'new' ? null : topic));
-  }, [topic, form]);
   const submit = async (values: TopicValues) => {
     const { applied } = await (before === null
       ? callApplied(api.POST('/v1/instances/{instance_id}/topics', {

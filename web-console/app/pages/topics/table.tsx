@@ -28,9 +28,9 @@ export function TopicTable({ topics, allowed, onEdit, onDelete }: Properties) {
         <>
           <Link to="/instances/$instanceId/messages" params={{ instanceId: id }}
             search={{ filter: `${name}/#` } as never}>
-            <strong className="mono">{name}</strong>
+            <strong className="mono long">{name}</strong>
           </Link>
-          {description !== '' && <div className="soft">{description}</div>}
+          {description !== '' && <div className="soft long">{description}</div>}
         </>
       ),
     },
