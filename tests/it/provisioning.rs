@@ -221,6 +221,8 @@ async fn a_write_says_how_far_it_has_come() {
     let rollout = cars.api.get(&cars.path(&format!("/rollout?generation={generation}"))).await;
     let expected = json!({"generation": generation.parse::<u64>().expect("a number"), "applied": 1, "reachable": 1, "unreachable": 0, "done": true});
     assert_eq!(rollout.ok(), &expected);
+    let newest = cars.api.get(&cars.path("/rollout")).await;
+    assert_eq!(newest.ok(), &expected, "the newest, where none is named");
     let token =
         cars.api.waiting().post(&cars.path("/tokens"), json!({"client_id": "car", "ttl_secs": 60})).await;
     token.created();

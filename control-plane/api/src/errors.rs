@@ -2,7 +2,9 @@
 
 use service::access::AccessError;
 use service::alarm_rules::WriteAlarmRuleError;
-use service::channels::{AddressForbidden, DeleteChannelError, InUse, TestChannelError, WriteChannelError};
+use service::channels::{
+    AddressForbidden, DeleteChannelError, InUse, TestChannelError, TestedLately, WriteChannelError,
+};
 use service::credentials::{CreateCredentialError, UpdateCredentialError};
 use service::error::{
     DeleteError, GetError, Invalid, LimitReached, ListError, NameTaken, RevisionMismatch, StoreError,
@@ -141,13 +143,19 @@ answers! {
     WriteAlarmRuleError { Access, Invalid, Limit, NameTaken, Revision, State, Store };
     WriteChannelError { Access, Invalid, AddressForbidden, Limit, NameTaken, Revision, State, Store };
     DeleteChannelError { Access, Revision, InUse, State, Store };
-    TestChannelError { Access, Limit, State, Store };
+    TestChannelError { Access, Lately, Limit, State, Store };
 }
 
 impl From<AddressForbidden> for Problem {
     fn from(error: AddressForbidden) -> Self {
         let detail = error.to_string();
         Self::new(ProblemCode::AddressForbidden, detail.clone()).with_error("/url", "forbidden", detail)
+    }
+}
+
+impl From<TestedLately> for Problem {
+    fn from(error: TestedLately) -> Self {
+        Self::new(ProblemCode::RateLimited, error.to_string()).with_retry_after_secs(error.retry_after_secs)
     }
 }
 
@@ -163,6 +171,7 @@ impl From<QueryMetricsError> for Problem {
             QueryMetricsError::Access(error) => error.into(),
             QueryMetricsError::Parameter { name, detail } => Self::parameter(name, detail),
             QueryMetricsError::Store(error) => error.into(),
+            error @ QueryMetricsError::Failed(_) => Self::internal(&error),
         }
     }
 }
@@ -339,7 +348,8 @@ impl From<PublishError> for Problem {
             PublishError::StorageUnavailable | PublishError::NodeUnavailable => {
                 Self::new(ProblemCode::NodeUnavailable, detail)
             }
-            PublishError::TimedOut => Self::new(ProblemCode::QueryTimeout, detail),
+            PublishError::Unknown => Self::new(ProblemCode::NodeUnavailable, detail).uncertain(),
+            PublishError::TimedOut => Self::new(ProblemCode::QueryTimeout, detail).uncertain(),
         }
     }
 }
@@ -391,12 +401,38 @@ mod tests {
         check(ListError::InvalidSort, 400, "invalid_parameter");
         let in_use = InUse { channel: "ops".into(), rule: "many".into() };
         check(DeleteChannelError::InUse(in_use), 409, "in_use");
+        let lately = TestedLately { channel: "ops".into(), retry_after_secs: 7 };
+        let lately = Problem::from(TestChannelError::Lately(lately));
+        assert_eq!(lately.retry_after_secs(), Some(7));
+        check(lately, 429, "rate_limited");
         let unknown = AddressForbidden(TargetError::Plain("example.com".into()));
         let json = check(WriteChannelError::AddressForbidden(unknown), 422, "address_forbidden");
         assert_eq!(json["errors"][0]["pointer"], "/url");
         check(SignInError::CredentialsWrong, 401, "credentials_wrong");
         check(SignInError::LockedOut { retry_after_secs: 60 }, 429, "locked_out");
         check(ExportError::InvalidCursor, 400, "invalid_cursor");
+    }
+
+    #[test]
+    fn a_publication_whose_outcome_is_unknown_says_so() {
+        for (error, status, code) in
+            [(PublishError::TimedOut, 504, "query_timeout"), (PublishError::Unknown, 503, "node_unavailable")]
+        {
+            let json = check(error, status, code);
+            assert_eq!((&json["uncertain"], &json["retryable"]), (&true.into(), &false.into()), "{code}");
+        }
+        for error in [PublishError::NodeUnavailable, PublishError::StorageUnavailable] {
+            let json = check(error, 503, "node_unavailable");
+            assert_eq!((json.get("uncertain"), &json["retryable"]), (None, &true.into()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chart_whose_making_failed_is_a_fault_of_ours() {
+        let failed = tokio::spawn(std::future::pending::<()>());
+        failed.abort();
+        let error = failed.await.expect_err("it was stopped");
+        check(QueryMetricsError::Failed(error), 500, "internal");
     }
 
     #[test]

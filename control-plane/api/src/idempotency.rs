@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a `POST` that is sent again gets the first answer again.
 //!
-//! Only what was done is remembered. A request that was refused has changed nothing, so its key is free again and the
+//! What was done is remembered, and so is what may have been done: an answer that is uncertain is given again, and the
+//! request does not run again. A request that was refused has changed nothing, so its key is free again and the
 //! mended request may bear it. A request with a key runs to its end even when its caller has gone away: whoever
 //! comes again for the answer finds it.
 
@@ -18,6 +19,7 @@ use tracing::Instrument as _;
 use crate::answer::{APPLIED, GENERATION};
 use crate::caller::SignedIn;
 use crate::json;
+use crate::observe::{PROBLEM_JSON, RequestId};
 use crate::problem::{Problem, ProblemCode};
 use crate::state::AppState;
 
@@ -65,6 +67,7 @@ async fn run(
             return Err(Problem::new(ProblemCode::IdempotencyInProgress, detail).with_retry_after_secs(1));
         }
     };
+    let id = parts.extensions.get::<RequestId>().map(RequestId::to_string).unwrap_or_default();
     let request = Request::from_parts(parts, Body::from(body));
     let kept = claim.clone();
     let idempotency = state.services.idempotency.clone();
@@ -72,9 +75,9 @@ async fn run(
         // Its caller's deadline does not reach it here, and it must not outlive its claim on the key.
         let response = tokio::time::timeout(RUN_MAX, next.run(request)).await.unwrap_or_else(|_| {
             let detail = format!("it took longer than {} s", RUN_MAX.as_secs());
-            Problem::new(ProblemCode::QueryTimeout, detail).into_response()
+            Problem::new(ProblemCode::QueryTimeout, detail).uncertain().into_response()
         });
-        finish(&state, claim, response).await
+        finish(&state, claim, response, &id).await
     };
     match tokio::spawn(task.in_current_span()).await {
         Ok(response) => Ok(response),
@@ -90,28 +93,42 @@ async fn run(
     }
 }
 
-/// Keeps the answer of what was done, frees the key of what was not.
-async fn finish(state: &AppState, claim: Claim, response: Response) -> Response {
-    let small = response.body().size_hint().upper().is_some_and(|bytes| bytes <= ANSWER_BYTES_MAX as u64);
-    let outcome = if response.status().is_success() && small {
-        let (parts, body) = response.into_parts();
-        let Ok(bytes) = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await else {
-            return Problem::new(ProblemCode::Internal, "the answer broke off").into_response();
-        };
-        let answer = StoredAnswer {
-            status: parts.status.as_u16(),
-            headers: kept_headers(&parts.headers),
-            body: Base64(bytes.to_vec()),
-        };
-        let outcome = state.services.idempotency.finish(claim, &answer).await;
-        (outcome, Response::from_parts(parts, Body::from(bytes)))
-    } else {
-        (state.services.idempotency.abandon(claim).await, response)
+/// Keeps the answer of what was, or may have been, done; frees the key of what was not.
+async fn finish(state: &AppState, claim: Claim, response: Response, request_id: &str) -> Response {
+    let (answer, response) = to_keep(response, request_id).await;
+    let settled = match answer {
+        Some(answer) => state.services.idempotency.finish(claim, &answer).await,
+        None => state.services.idempotency.abandon(claim).await,
     };
-    if let (Err(error), _) = &outcome {
+    if let Err(error) = settled {
         tracing::warn!(?error, "an idempotency key was not settled");
     }
-    outcome.1
+    response
+}
+
+/// The answer as it is to be given again, if it is, and the response as it was.
+async fn to_keep(response: Response, request_id: &str) -> (Option<StoredAnswer>, Response) {
+    if let Some(problem) = response.extensions().get::<Problem>().filter(|problem| problem.is_uncertain()) {
+        // As the outermost layer writes it.
+        let body = serde_json::to_vec(&problem.body(request_id)).expect("a problem has a JSON form");
+        let headers = vec![(CONTENT_TYPE.as_str().to_owned(), PROBLEM_JSON.to_owned())];
+        let status = response.status().as_u16();
+        return (Some(StoredAnswer { status, headers, body: Base64(body) }), response);
+    }
+    let small = response.body().size_hint().upper().is_some_and(|bytes| bytes <= ANSWER_BYTES_MAX as u64);
+    if !response.status().is_success() || !small {
+        return (None, response);
+    }
+    let (parts, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await else {
+        return (None, Problem::new(ProblemCode::Internal, "the answer broke off").into_response());
+    };
+    let answer = StoredAnswer {
+        status: parts.status.as_u16(),
+        headers: kept_headers(&parts.headers),
+        body: Base64(bytes.to_vec()),
+    };
+    (Some(answer), Response::from_parts(parts, Body::from(bytes)))
 }
 
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -208,6 +225,32 @@ mod tests {
         assert_eq!(response.headers()["etag"], "\"1\"");
         assert_eq!(response.headers()["idempotency-replayed"], "true");
         assert_eq!(axum::body::to_bytes(response.into_body(), 10).await.expect("a body"), "{}");
+    }
+
+    #[tokio::test]
+    async fn what_was_or_may_have_been_done_is_kept_and_what_was_refused_is_not() {
+        let problem = |code| Problem::new(code, "x");
+        let unknown = || problem(ProblemCode::QueryTimeout).uncertain();
+        for (response, status) in [
+            (StatusCode::CREATED.into_response(), Some(201)),
+            (unknown().into_response(), Some(504)),
+            (problem(ProblemCode::NodeUnavailable).uncertain().into_response(), Some(503)),
+            (problem(ProblemCode::QueryTimeout).into_response(), None),
+            (problem(ProblemCode::NodeUnavailable).into_response(), None),
+            (problem(ProblemCode::ValidationFailed).into_response(), None),
+        ] {
+            let (kept, _) = to_keep(response, "r").await;
+            assert_eq!(kept.map(|answer| answer.status), status);
+        }
+        let (kept, first) = to_keep(unknown().into_response(), "r").await;
+        assert!(first.extensions().get::<Problem>().is_some(), "the first is written as any problem is");
+        let again = replay(kept.expect("kept"));
+        assert_eq!(
+            (again.status(), &again.headers()["content-type"]),
+            (first.status(), &HeaderValue::from_static(PROBLEM_JSON))
+        );
+        let body = axum::body::to_bytes(again.into_body(), 1_000).await.expect("a body");
+        assert_eq!(body, serde_json::to_vec(&unknown().body("r")).expect("serializes"));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::problem::{Problem, ProblemCode};
 static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The media type of a problem.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
 /// The id of one request: in its answer, in every log line about it, in the audit log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestId(pub Uuid);
@@ -99,7 +102,7 @@ fn is_plain_text(headers: &HeaderMap) -> bool {
 fn write_problem(problem: &Problem, id: RequestId, response: Response) -> Response {
     let mut headers = std::mem::take(&mut response.into_parts().0.headers);
     headers.remove(CONTENT_LENGTH);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     if let Some(secs) = problem.retry_after_secs() {
         headers.insert(RETRY_AFTER, secs.into());
     }

@@ -218,6 +218,10 @@ pub struct ProblemBody {
     pub request_id: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// Whether what was asked may have been done all the same. It is then not retryable; under its `Idempotency-Key`,
+    /// if it had one, the same answer comes again and nothing is done again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
     /// The permission that the caller's role lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_permission: Option<String>,
@@ -249,6 +253,7 @@ struct Parts {
     limit: Option<LimitReached>,
     errors: Vec<FieldProblem>,
     retry_after_secs: Option<u64>,
+    uncertain: bool,
 }
 
 impl Problem {
@@ -263,6 +268,7 @@ impl Problem {
             limit: None,
             errors: Vec::new(),
             retry_after_secs: None,
+            uncertain: false,
         }))
     }
 
@@ -340,6 +346,19 @@ impl Problem {
         self
     }
 
+    /// Says that what was asked may have been done all the same. Saying the same again is then no remedy.
+    #[must_use]
+    pub fn uncertain(mut self) -> Self {
+        self.0.uncertain = true;
+        self
+    }
+
+    /// Whether what was asked may have been done all the same.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.0.uncertain
+    }
+
     /// Its code.
     #[must_use]
     pub fn code(&self) -> ProblemCode {
@@ -375,7 +394,8 @@ impl Problem {
             code: parts.code,
             detail: parts.detail.clone(),
             request_id: request_id.to_owned(),
-            retryable: parts.code.retryable(),
+            retryable: parts.code.retryable() && !parts.uncertain,
+            uncertain: parts.uncertain,
             missing_permission: parts.missing_permission.clone(),
             challenge: parts.challenge.clone(),
             revision: parts.revision,

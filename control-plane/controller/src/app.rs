@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{ALARM_PERIOD_MILLIS_MAX, Config};
 use crate::node_client::{ClientError, NodeClient};
 use crate::{reconcilers, serve};
 
@@ -38,6 +38,12 @@ pub enum StartError {
     NotLoopback {
         /// The address.
         address: SocketAddr,
+    },
+    /// Alarm rules would be evaluated too rarely.
+    #[error("`[alarms] period_millis` is {millis}, and {ALARM_PERIOD_MILLIS_MAX} is the most")]
+    AlarmPeriod {
+        /// What is set.
+        millis: u32,
     },
     /// The address is to be encrypted, and there is no certificate.
     #[error("{address} is to be encrypted, but the process has no certificate")]

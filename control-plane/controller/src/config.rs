@@ -12,6 +12,10 @@ use store::PoolOptions;
 
 use crate::app::StartError;
 
+/// The longest period of the evaluation of alarm rules, in milliseconds: what a rule saw last must be young enough to
+/// say that it has been wrong all the time.
+pub(crate) const ALARM_PERIOD_MILLIS_MAX: u32 = 20_000;
+
 /// Every setting with its default, beside its comment.
 pub const DEFAULTS: &str = include_str!("../controller.default.toml");
 
@@ -110,7 +114,7 @@ pub struct Platform {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alarms {
-    /// How often every rule is evaluated, in milliseconds.
+    /// How often every rule is evaluated, in milliseconds; at most 20 000.
     pub period_millis: NonZeroU32,
 }
 
@@ -133,6 +137,10 @@ pub struct Stop {
 impl Config {
     /// Whether a controller can be started with it, as far as that can be known before.
     pub fn check(&self) -> Result<(), StartError> {
+        let millis = self.alarms.period_millis.get();
+        if millis > ALARM_PERIOD_MILLIS_MAX {
+            return Err(StartError::AlarmPeriod { millis });
+        }
         let plain_api = (!self.api.is_tls()).then_some(self.api.address);
         match [plain_api, self.ops.address].into_iter().flatten().find(|it| !it.ip().is_loopback()) {
             Some(address) => Err(StartError::NotLoopback { address }),
@@ -174,6 +182,17 @@ mod tests {
         let config: Config = toml::from_str(DEFAULTS).expect("the defaults");
         assert!(config.api.address.ip().is_loopback());
         assert_eq!(config.ops.address, None, "closed unless opened");
+    }
+
+    #[test]
+    fn alarm_rules_are_evaluated_often_enough() {
+        let mut config: Config = toml::from_str(DEFAULTS).expect("the defaults");
+        for (millis, is_good) in [(1, true), (20_000, true), (20_001, false), (u32::MAX, false)] {
+            config.alarms.period_millis = NonZeroU32::new(millis).expect("not 0");
+            assert_eq!(config.check().is_ok(), is_good, "{millis}");
+        }
+        let error = config.check().expect_err("too long").to_string();
+        assert!(error.contains("`[alarms] period_millis`") && error.contains("20000"), "{error}");
     }
 
     #[test]

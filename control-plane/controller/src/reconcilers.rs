@@ -68,6 +68,16 @@ pub(crate) async fn flush(services: &Services) {
     told("flush_metrics", reconcile::flush_metrics(services).await);
 }
 
+/// Reads what nodes have told the process before this one. Without it, rules wait until their windows have passed.
+async fn refill(services: &Services) {
+    match service::metrics::refill(services).await {
+        Ok(rows) => tracing::info!(rows, "metrics read from the database"),
+        Err(error) => {
+            tracing::warn!(?error, "metrics could not be read from the database and are counted anew");
+        }
+    }
+}
+
 /// Evaluates alarm rules, and sends what is to be told over channels.
 pub(crate) fn spawn_alarms(
     tasks: &mut JoinSet<()>,
@@ -79,6 +89,7 @@ pub(crate) fn spawn_alarms(
     let every = TimeDelta::from_std(period).expect("32 bits of milliseconds are some days");
     let (evaluated, stopped) = (services.clone(), stop.clone());
     tasks.spawn(async move {
+        let _ = stopped.run_until_cancelled(refill(&evaluated)).await;
         while stopped.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
             told("evaluate_alarms", service::alarms::evaluate_alarms(&evaluated, every).await);
         }

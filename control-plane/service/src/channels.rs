@@ -30,6 +30,8 @@ use crate::write::{Audited, Write, check_revision, not_deleting};
 pub const OVERLAP_SECS_DEFAULT: u64 = 86_400;
 /// The longest that it may.
 pub const OVERLAP_SECS_MAX: u64 = 604_800;
+/// How many seconds are between two tests of a channel: who tests calls whom they name.
+pub const TEST_SECS_MIN: u64 = 10;
 /// The column in which secrets are sealed.
 pub(crate) const SECRET_COLUMN: &str = "channel.secret";
 /// Why the deliveries of a disabled channel have failed.
@@ -69,6 +71,16 @@ pub struct ChannelPatch {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct AddressForbidden(pub TargetError);
+
+/// It was tried a moment ago.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("channel `{channel}` was tried less than {TEST_SECS_MIN} s ago")]
+pub struct TestedLately {
+    /// The channel's name.
+    pub channel: String,
+    /// In how many seconds it may be tried again.
+    pub retry_after_secs: u64,
+}
 
 /// Something still needs it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -135,6 +147,9 @@ pub enum TestChannelError {
     /// It is not there for this caller, or not to be tried by it.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// It was tried a moment ago.
+    #[error(transparent)]
+    Lately(#[from] TestedLately),
     /// So much is on its way that nothing can be added.
     #[error(transparent)]
     Limit(#[from] LimitReached),
@@ -337,6 +352,10 @@ impl Channels {
         if !channel.enabled {
             return Err(WrongState(format!("channel `{}` is disabled", channel.name)).into());
         }
+        let now = write.now;
+        if let Some(wait) = outbox::wait_for_test(&mut write.tx, &channel, now).await? {
+            return Err(TestedLately { channel: channel.name, retry_after_secs: wait }.into());
+        }
         let used = outbox::count_pending(&mut write.tx, &instance).await?;
         if used >= instance.limits.deliveries_pending_max {
             return Err(TestChannelError::Limit(LimitReached {
@@ -347,7 +366,6 @@ impl Channels {
                 subject: instance.name.clone(),
             }));
         }
-        let now = write.now;
         let delivery = outbox::tell_test(&mut write.tx, &instance, &channel, now).await?;
         let id = channel.id.to_string();
         let (action, resource) = ("test_channel", "channel");
@@ -388,9 +406,10 @@ impl Channels {
         let checked = async { self.core.webhooks.check(&Target::parse(url)?).await };
         checked.await.map_err(|error| match error {
             TargetError::Form(detail) => Invalid::field("/url", "invalid", detail).into(),
-            TargetError::Unknown(_) | TargetError::Plain(_) | TargetError::Forbidden { .. } => {
-                AddressForbidden(error).into()
-            }
+            TargetError::Unknown(_)
+            | TargetError::Plain(_)
+            | TargetError::Internal(_)
+            | TargetError::Forbidden { .. } => AddressForbidden(error).into(),
         })
     }
 }

@@ -26,6 +26,7 @@ pub mod node_calls;
 pub mod nodes;
 pub mod page;
 mod passwords;
+mod permits;
 pub mod plans;
 pub mod platform;
 pub mod reconcile;

@@ -31,13 +31,20 @@ use self::window::Window;
 use crate::access::{AccessError, Action, Caller};
 use crate::clock::{millis, time};
 use crate::core::Core;
-use crate::error::{WrongState, takes_get_error};
+use crate::error::{GetError, WrongState, takes_get_error};
 use crate::node_calls::{NodeCallError, Peer};
 use crate::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::permits::Permits;
 
+/// The most bytes of its payload that one message shows; who wants the rest downloads it.
+pub const SHOWN_PAYLOAD_BYTES_MAX: u64 = 64 * 1024;
+/// How many whole payloads are read at one time: one takes tens of megabytes while it is read.
+const PAYLOADS_MAX: usize = 8;
+/// How many of them are of one tenant; those beyond wait for its others.
+const PAYLOADS_OF_TENANT_MAX: usize = 4;
 /// How far back a query looks that does not say.
 pub const WINDOW_DEFAULT: TimeDelta = TimeDelta::minutes(15);
-/// The most bytes of one whole payload; a longer one is cut where it is shown and cannot be downloaded.
+/// The most bytes of one whole payload; a longer one cannot be downloaded.
 pub const PAYLOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most nodes that one query asks; the others are named as missing.
 pub const NODES_ASKED_MAX: usize = 64;
@@ -54,6 +61,7 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 #[derive(Clone)]
 pub struct Messages {
     core: Arc<Core>,
+    payloads: Arc<Permits>,
 }
 
 /// What to look for; what is none does not narrow.
@@ -202,7 +210,7 @@ struct Question {
 
 impl Messages {
     pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self { core, payloads: Arc::new(Permits::new(PAYLOADS_MAX, PAYLOADS_OF_TENANT_MAX)) }
     }
 
     /// Messages of an instance that fit a query.
@@ -251,7 +259,7 @@ impl Messages {
         Ok(MessagePage { items, next_cursor, coverage: window.coverage(&sources, now) })
     }
 
-    /// One message, with its payload if the caller may see payloads.
+    /// One message, with its payload, cut after [`SHOWN_PAYLOAD_BYTES_MAX`], if the caller may see payloads.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -259,8 +267,8 @@ impl Messages {
         id: MessageId,
     ) -> Result<StoredMessage, QueryMessagesError> {
         let instance = self.core.instance(caller, instance, Action::ReadMessages).await?;
-        let payload = self.core.instance(caller, instance.id, Action::ReadPayloads).await.is_ok();
-        self.find(instance.id, id, if payload { PAYLOAD_BYTES_MAX } else { 0 }).await
+        let shown = shown(self.core.instance(caller, instance.id, Action::ReadPayloads).await)?;
+        self.find(instance.id, id, if shown { SHOWN_PAYLOAD_BYTES_MAX } else { 0 }).await
     }
 
     /// One message with its whole payload.
@@ -271,6 +279,7 @@ impl Messages {
         id: MessageId,
     ) -> Result<StoredMessage, QueryMessagesError> {
         let instance = self.core.instance(caller, instance, Action::ReadPayloads).await?;
+        let _permit = self.payloads.acquire(instance.tenant).await;
         let found = self.find(instance.id, id, PAYLOAD_BYTES_MAX).await?;
         if found.payload.0.len() as u64 != found.bytes {
             let detail = format!("the payload has {} bytes, more than {PAYLOAD_BYTES_MAX}", found.bytes);
@@ -413,6 +422,15 @@ fn in_its_log(id: MessageId) -> MessageId {
     MessageId { shard: 0, ..id }
 }
 
+/// Whether a payload is shown to who was asked about like this: a missing permission hides it, and nothing else.
+fn shown(may_read: Result<Instance, GetError>) -> Result<bool, GetError> {
+    match may_read {
+        Ok(_) => Ok(true),
+        Err(GetError::Access(AccessError::PermissionDenied { .. })) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn merge_sources(sources: &mut [Source], question: &Question, items: &mut Vec<StoredMessage>) -> Stop {
     let mut logs: Vec<&mut Log> = sources.iter_mut().map(|source| &mut source.log).collect();
     merge(&mut logs, question.of.order, question.limit, items)
@@ -463,5 +481,22 @@ impl TransposeCursor for Option<Option<Cursor>> {
             Some(cursor) => Ok(cursor),
             None => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::error::Constraint;
+
+    use super::*;
+
+    #[test]
+    fn only_a_missing_permission_hides_a_payload() {
+        let denied = AccessError::PermissionDenied { missing: Action::ReadPayloads.name() };
+        assert!(!shown(Err(denied.into())).expect("hidden"));
+        let gone = AccessError::not_found("instance", 1);
+        assert!(matches!(shown(Err(gone.into())), Err(GetError::Access(AccessError::NotFound { .. }))));
+        let failed = StoreError::Constraint(Constraint::TopicTaken);
+        assert!(matches!(shown(Err(failed.into())), Err(GetError::Store(_))));
     }
 }

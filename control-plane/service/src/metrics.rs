@@ -3,6 +3,7 @@
 mod chunk;
 mod flush;
 mod reading;
+mod refill;
 mod ring;
 mod steps;
 
@@ -14,13 +15,15 @@ use contract::ids::InstanceId;
 pub use contract::metrics::{METRICS, Metric};
 use store::StoreError;
 use store::metrics::MetricChunk;
-use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use crate::access::{AccessError, Action, Caller};
 use crate::core::Core;
 use crate::error::takes_get_error;
+use crate::permits::Permits;
 pub(crate) use flush::{drop_old_days, flush};
 pub use reading::{NODE_GONE_SECS, NODE_LATE_SECS};
+pub use refill::{REFILL_MINUTES, refill};
 pub use ring::{RING_BYTES_MAX, RING_INSTANCES_MAX, RING_MINUTES, Reading, Ring};
 pub use steps::Series;
 
@@ -42,12 +45,14 @@ pub const RANGE_DEFAULT: TimeDelta = TimeDelta::hours(1);
 const STEPS: [u64; 14] = [10, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400];
 /// How many charts are made at one time: a month of one takes tens of megabytes while it is made.
 const CHARTS_MAX: usize = 8;
+/// How many of them are of one tenant; those beyond wait for its others.
+const CHARTS_OF_TENANT_MAX: usize = 2;
 
 /// Shows metrics.
 #[derive(Clone)]
 pub struct Metrics {
     core: Arc<Core>,
-    charts: Arc<Semaphore>,
+    charts: Arc<Permits>,
 }
 
 /// Which metrics, when, and how finely.
@@ -93,13 +98,16 @@ pub enum QueryMetricsError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Making the chart failed: a fault of ours.
+    #[error("the chart could not be made")]
+    Failed(#[source] JoinError),
 }
 
 takes_get_error!(QueryMetricsError);
 
 impl Metrics {
     pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core, charts: Arc::new(Semaphore::new(CHARTS_MAX)) }
+        Self { core, charts: Arc::new(Permits::new(CHARTS_MAX, CHARTS_OF_TENANT_MAX)) }
     }
 
     /// The last two hours as this process has heard of them.
@@ -115,19 +123,18 @@ impl Metrics {
         instance: InstanceId,
         query: &MetricsQuery,
     ) -> Result<MetricsAnswer, QueryMetricsError> {
-        let instance = self.core.instance(caller, instance, Action::Read).await?.id;
+        let instance = self.core.instance(caller, instance, Action::Read).await?;
+        let (tenant, instance) = (instance.tenant, instance.id);
         let metrics = find_metrics(&query.metrics)?;
         let steps = find_steps(query, self.core.now())?;
-        // It is never closed.
-        let permit = Arc::clone(&self.charts).acquire_owned().await;
+        let permit = self.charts.acquire(tenant).await;
         let told = self.minutes(PLATFORM, steps).await?;
         let counted = self.minutes(instance, steps).await?;
-        // A month of chunks takes longer to read than anybody else on this thread should wait.
         let make = move || {
             let _permit = permit;
             chart(steps, &metrics, told, counted)
         };
-        let series = tokio::task::spawn_blocking(make).await.unwrap_or_default();
+        let series = aside(make).await?;
         Ok(MetricsAnswer { from: time(steps.from), to: time(steps.to()), step_secs: steps.step, series })
     }
 
@@ -166,6 +173,11 @@ impl Minutes {
             each(*minute, chunk);
         }
     }
+}
+
+/// Off this thread: a month of chunks takes longer to read than anybody else on it should wait.
+async fn aside<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, QueryMetricsError> {
+    tokio::task::spawn_blocking(make).await.map_err(QueryMetricsError::Failed)
 }
 
 fn chart(steps: Steps, metrics: &[&'static Metric], told: Minutes, counted: Minutes) -> Vec<Series> {

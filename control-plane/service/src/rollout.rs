@@ -46,19 +46,21 @@ impl Rollout {
         Self { core }
     }
 
-    /// How far the change with this generation number has come; for whoever may see the instance.
+    /// How far the change with this generation number has come, or the newest of all; for whoever may see the instance.
+    /// Answers with the number that it is of.
     pub async fn progress(
         &self,
         caller: &Caller,
         instance: InstanceId,
-        number: u64,
-    ) -> Result<Applied, GetError> {
+        number: Option<u64>,
+    ) -> Result<(u64, Applied), GetError> {
         self.core.instance(caller, instance, Action::Read).await?;
         let mut connection = self.core.store.read().await?;
-        let timeline = store::feed::head(&mut connection).await?.timeline;
-        let generation = Generation { timeline, number };
+        let head = store::feed::head(&mut connection).await?;
+        let generation = Generation { number: number.unwrap_or(head.number), ..head };
         let since = seen_since(&self.core);
-        Ok(applied(store::nodes::count_applied(&mut connection, generation, since).await?, 0))
+        let progress = store::nodes::count_applied(&mut connection, generation, since).await?;
+        Ok((generation.number, applied(progress, 0)))
     }
 
     /// Waits until every reachable node has what was written, or `wait` is over. What has a place in the urgent lane

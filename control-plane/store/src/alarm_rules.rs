@@ -279,25 +279,27 @@ pub async fn update_evaluated(
     Ok(())
 }
 
-/// Stores what was measured for rules, of any tenants, with which all stands as it stood. A rule that somebody holds
-/// is passed over: whoever holds it knows better.
+/// Stores what was measured for rules of these revisions, of any tenants, with which all stands as it stood. A rule
+/// that somebody holds or has changed is passed over: whoever did knows better.
 pub async fn touch_of_all_tenants(
     connection: &mut PgConnection,
-    measured: &[(AlarmRuleId, Option<u64>)],
+    measured: &[(AlarmRuleId, i64, Option<u64>)],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
-    let ids: Vec<Uuid> = measured.iter().map(|(rule, _)| rule.0).collect();
-    let values: Vec<Option<i64>> = measured.iter().map(|(_, value)| value.map(signed)).collect();
+    let ids: Vec<Uuid> = measured.iter().map(|(rule, ..)| rule.0).collect();
+    let revisions: Vec<i64> = measured.iter().map(|(_, revision, _)| *revision).collect();
+    let values: Vec<Option<i64>> = measured.iter().map(|(.., value)| value.map(signed)).collect();
     let done = sqlx::query!(
         "WITH free AS (SELECT alarm_rule_id FROM alarm_rule WHERE alarm_rule_id = ANY($1)
                        ORDER BY alarm_rule_id FOR NO KEY UPDATE SKIP LOCKED)
          UPDATE alarm_rule SET value = measured.value, evaluated_at = $3
-         FROM unnest($1::uuid[], $2::bigint[]) AS measured (alarm_rule_id, value)
-         WHERE alarm_rule.alarm_rule_id = measured.alarm_rule_id
+         FROM unnest($1::uuid[], $4::bigint[], $2::bigint[]) AS measured (alarm_rule_id, revision, value)
+         WHERE alarm_rule.alarm_rule_id = measured.alarm_rule_id AND alarm_rule.revision = measured.revision
            AND alarm_rule.alarm_rule_id IN (SELECT alarm_rule_id FROM free)",
         &ids,
         &values as _,
         now,
+        &revisions,
     )
     .execute(connection)
     .await?;
@@ -357,8 +359,8 @@ pub async fn list(
     Ok(keys.order(rows.into_iter().map(AlarmRule::from), |rule| rule.id.to_string()))
 }
 
-/// Enabled rules of living instances of every tenant that were not evaluated from one moment to another, by instance,
-/// after this place.
+/// Enabled rules of running instances of every active tenant that were not evaluated from one moment to another, by
+/// instance, after this place.
 pub async fn list_due_of_all_tenants(
     connection: &mut PgConnection,
     (looked_from, looked_to): (DateTime<Utc>, DateTime<Utc>),
@@ -368,7 +370,8 @@ pub async fn list_due_of_all_tenants(
     let rows = select!(
         "WHERE enabled AND (evaluated_at IS NULL OR evaluated_at NOT BETWEEN $1 AND $2)
            AND (instance_id, alarm_rule_id) > ($3, $4)
-           AND instance_id IN (SELECT instance_id FROM instance WHERE deleted_at IS NULL)
+           AND instance_id IN (SELECT instance.instance_id FROM instance JOIN tenant USING (tenant_id)
+                               WHERE deleted_at IS NULL AND suspended_by IS NULL AND tenant.state = 'active')
          ORDER BY instance_id, alarm_rule_id LIMIT $5",
         looked_from,
         looked_to,

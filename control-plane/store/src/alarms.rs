@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::actor::Actor;
 use crate::alarm_rules::Severity;
 use crate::named::{Named, Written};
-use crate::page::{self, Listing, Rows, Source};
+use crate::page::{self, Listing, Matching, Rows, Source};
 use crate::{PgConnection, StoreError, signed, unsigned};
 
 /// How far an alarm has come.
@@ -245,10 +245,10 @@ pub async fn list(
             AlarmState::Acknowledged => "acknowledged",
             AlarmState::Resolved => "resolved",
         };
-        ("state", state.to_owned())
+        Matching::Text("state", state.to_owned())
     });
-    let rule = rule.map(|rule| ("alarm_rule_id", rule.to_string()));
-    let matching: Vec<(&'static str, String)> = state.into_iter().chain(rule).collect();
+    let rule = rule.map(|rule| Matching::Id("alarm_rule_id", rule.0));
+    let matching: Vec<Matching> = state.into_iter().chain(rule).collect();
     let keys = page::keys_matching(connection, &SOURCE, Some(instance.0), listing, &matching).await?;
     let ids = keys.uuids();
     let rows = select!("WHERE instance_id = $1 AND alarm_id = ANY($2)", instance.0, &ids)

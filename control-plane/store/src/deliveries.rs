@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::named::Named;
-use crate::page::{self, Listing, Rows, Source};
+use crate::page::{self, Listing, Matching, Rows, Source};
 use crate::{PgConnection, StoreError, unsigned};
 
 /// How far a delivery has come.
@@ -108,7 +108,7 @@ macro_rules! select {
 const SOURCE: Source = Source {
     from: "delivery",
     filter: "true",
-    owner: "channel_id",
+    owner: "instance_id",
     id: "delivery_id",
     id_type: "uuid",
     name: "event",
@@ -161,8 +161,30 @@ pub async fn count_pending(
     Ok(unsigned(count))
 }
 
+/// When the newest event of this type was written for a channel, if that was after `after`.
+pub async fn find_newest(
+    connection: &mut PgConnection,
+    instance: InstanceId,
+    channel: ChannelId,
+    event: &str,
+    after: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let newest = sqlx::query_scalar!(
+        "SELECT max(created_at) FROM delivery
+         WHERE instance_id = $1 AND channel_id = $2 AND event = $3 AND created_at > $4",
+        instance.0,
+        channel.0,
+        event,
+        after,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(newest)
+}
+
 /// Takes deliveries that are due: at most `limit`, `of_one_tenant` at most of one tenant, and none of a tenant that is
-/// `busy`. Until `claimed_until` they are nobody else's; then whoever took them is thought dead.
+/// `busy`. Which tenants is left to chance, so that those whose receivers are dead do not hold up the others. What is
+/// suspended or being deleted tells nothing, and what it has to tell waits. Until `claimed_until` they are nobody else's; then whoever took them is thought dead.
 pub async fn claim_of_all_tenants(
     connection: &mut PgConnection,
     (now, claimed_until): (DateTime<Utc>, DateTime<Utc>),
@@ -173,13 +195,19 @@ pub async fn claim_of_all_tenants(
     let rows = sqlx::query!(
         r#"WITH due AS (
                SELECT mine.instance_id, mine.delivery_id
-               FROM (SELECT tenant_id, min(next_attempt_at) AS first FROM delivery
-                     WHERE state = 'pending' AND next_attempt_at <= $1 AND NOT tenant_id = ANY($5)
-                     GROUP BY tenant_id ORDER BY first LIMIT $3) AS waiting
+               FROM (SELECT delivery.tenant_id FROM delivery
+                     JOIN instance USING (instance_id)
+                     JOIN tenant ON tenant.tenant_id = instance.tenant_id
+                     WHERE delivery.state = 'pending' AND next_attempt_at <= $1
+                       AND NOT delivery.tenant_id = ANY($5)
+                       AND deleted_at IS NULL AND suspended_by IS NULL AND tenant.state = 'active'
+                     GROUP BY delivery.tenant_id ORDER BY random() LIMIT $3) AS waiting
                CROSS JOIN LATERAL
                     (SELECT instance_id, delivery_id FROM delivery
                      WHERE delivery.tenant_id = waiting.tenant_id AND state = 'pending'
                        AND next_attempt_at <= $1
+                       AND instance_id IN
+                           (SELECT instance_id FROM instance WHERE deleted_at IS NULL AND suspended_by IS NULL)
                      ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED) AS mine
                LIMIT $3)
            UPDATE delivery SET attempts = delivery.attempts + 1, next_attempt_at = $2
@@ -245,7 +273,8 @@ pub async fn list(
     channel: ChannelId,
     listing: &Listing,
 ) -> Result<Rows<Delivery>, StoreError> {
-    let keys = page::keys(connection, &SOURCE, Some(channel.0), listing).await?;
+    let matching = [Matching::Id("channel_id", channel.0)];
+    let keys = page::keys_matching(connection, &SOURCE, Some(instance.0), listing, &matching).await?;
     let ids = keys.uuids();
     let rows = select!(
         "WHERE instance_id = $1 AND channel_id = $2 AND delivery_id = ANY($3)",

@@ -239,6 +239,22 @@ pub async fn find_of_all_tenants(
     Ok(row.map(Instance::from))
 }
 
+/// The ids of some instances, of any tenant, beyond this one, in their order; those that are being deleted too.
+pub async fn list_ids_of_all_tenants(
+    connection: &mut PgConnection,
+    after: InstanceId,
+    limit: i64,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT instance_id FROM instance WHERE instance_id > $1 ORDER BY instance_id LIMIT $2",
+        after.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(InstanceId).collect())
+}
+
 /// The instance with this id, locked until the transaction ends against changes of it, of what is counted in it, and
 /// of its tenant's state.
 pub async fn lock(

@@ -40,6 +40,27 @@ pub async fn list(
     Ok(rows)
 }
 
+/// The chunks of some instances from one minute to before another, in no order.
+pub async fn list_of_all_tenants(
+    connection: &mut PgConnection,
+    instances: &[InstanceId],
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<(InstanceId, MetricChunk)>, StoreError> {
+    let instances: Vec<Uuid> = instances.iter().map(|instance| instance.0).collect();
+    let rows = sqlx::query!(
+        "SELECT instance_id, minute, chunk FROM metric_chunk
+         WHERE instance_id = ANY($1) AND minute >= $2 AND minute < $3",
+        &instances,
+        from,
+        to,
+    )
+    .fetch_all(connection)
+    .await?;
+    let chunk = |minute, chunk| MetricChunk { minute, chunk };
+    Ok(rows.into_iter().map(|row| (InstanceId(row.instance_id), chunk(row.minute, row.chunk))).collect())
+}
+
 /// Inserts the chunks of one minute whose rows are not there yet; answers those that are, locked, in no order.
 /// The instances are given in ascending order, so that no two writers wait for each other.
 pub async fn insert_of_all_tenants(

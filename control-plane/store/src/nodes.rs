@@ -231,6 +231,15 @@ pub async fn list_peers(
     Ok(peers.collect())
 }
 
+/// The nodes that were heard of since then.
+pub async fn list_seen(
+    connection: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> Result<Vec<NodeId>, StoreError> {
+    let ids = sqlx::query_scalar!("SELECT node_id FROM node WHERE last_seen_at >= $1", since);
+    Ok(ids.fetch_all(connection).await?.into_iter().map(NodeId).collect())
+}
+
 /// Every node.
 pub async fn list(connection: &mut PgConnection, listing: &Listing) -> Result<Rows<Node>, StoreError> {
     let keys = page::keys(connection, &SOURCE, None, listing).await?;

@@ -70,6 +70,14 @@ pub(crate) struct Source {
     pub(crate) labels: Option<&'static str>,
 }
 
+/// What a column of a row must be.
+pub(crate) enum Matching {
+    /// This id; an index can serve it.
+    Id(&'static str, Uuid),
+    /// This text.
+    Text(&'static str, String),
+}
+
 /// The ids of one page, in order.
 pub struct Keys {
     /// The ids as text.
@@ -120,13 +128,13 @@ pub(crate) async fn keys(
     keys_matching(connection, source, owner, listing, &[]).await
 }
 
-/// The same of those rows alone whose columns, as text, have these values.
+/// The same of those rows alone whose columns have these values.
 pub(crate) async fn keys_matching(
     connection: &mut PgConnection,
     source: &Source,
     owner: Option<Uuid>,
     listing: &Listing,
-    matching: &[(&'static str, String)],
+    matching: &[Matching],
 ) -> Result<Keys, StoreError> {
     let (key, key_type) = match listing.sort {
         SortKey::CreatedAt => (source.created_at, "timestamptz"),
@@ -159,11 +167,16 @@ fn push_filters(
     source: &Source,
     owner: Option<Uuid>,
     listing: &Listing,
-    matching: &[(&'static str, String)],
+    matching: &[Matching],
 ) {
     query.push(source.from).push(" WHERE ").push(source.filter);
-    for (column, value) in matching {
-        query.push(" AND (").push(*column).push(")::text = ").push_bind(value.clone());
+    for matching in matching {
+        match matching {
+            Matching::Id(column, id) => query.push(" AND ").push(*column).push(" = ").push_bind(*id),
+            Matching::Text(column, text) => {
+                query.push(" AND (").push(*column).push(")::text = ").push_bind(text.clone())
+            }
+        };
     }
     if let Some(owner) = owner {
         query.push(" AND ").push(source.owner).push(" = ").push_bind(owner);
@@ -184,7 +197,7 @@ async fn count(
     source: &Source,
     owner: Option<Uuid>,
     listing: &Listing,
-    matching: &[(&'static str, String)],
+    matching: &[Matching],
 ) -> Result<u32, StoreError> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT count(*) FROM (SELECT 1 FROM ");
     push_filters(&mut query, source, owner, listing, matching);

@@ -46,7 +46,8 @@ pub(crate) enum PublishError {
     /// The message log takes nothing for now.
     #[error("the message log is not available")]
     StorageUnavailable,
-    /// The instance is over its rate, or the log has no room: later it may be taken.
+    /// The instance is over its rate, the log has no room, or messages of a topic that is no longer stored are still on
+    /// their way through the log: later it may be taken.
     #[error("the node is busy")]
     Busy,
     /// The node is stopping, or its worker has failed.
@@ -72,6 +73,8 @@ impl Control {
     /// Publishes a message for an application. It is answered when a client at QoS 1 would be: at once when the topic
     /// is not stored, else when the message is safely in the log, whatever `qos` it is for its receivers. `topic` is a
     /// topic name: anything else is refused. `publisher` stands where a client identifier would; empty: it was no client.
+    ///
+    /// Who gives up waiting does not know whether the message is published: it is not, unless its worker had taken it.
     pub(crate) async fn publish(
         &self,
         instance: InstanceId,
@@ -98,9 +101,13 @@ impl Control {
 }
 
 impl Worker {
-    /// Publishes for an application; whoever asked is told once it is done.
+    /// Publishes for an application; whoever asked is told once it is done. Who no longer waits was told that it took
+    /// too long, and may have published it again: that is not done twice where it can be helped.
     pub(crate) fn publish_for(&self, request: ApiPublish) {
         let ApiPublish { shared, topic, payload, qos, publisher, answer } = request;
+        if answer.is_closed() {
+            return;
+        }
         let publish = Publish {
             dup: false,
             qos,
@@ -152,7 +159,7 @@ impl Worker {
         }
         let has_room = match verdict.history {
             Some(_) => self.can_append(publish, publisher),
-            None => self.has_room(&instance),
+            None => self.has_room(&instance) && !self.is_fading(&instance, publish.topic),
         };
         if !has_room || instance.wait(self.now()) > 0 {
             return Err(PublishError::Busy);

@@ -29,7 +29,8 @@ pub(crate) struct Crossing {
     bytes_max: usize,
     ways: Box<[Way]>,
     doors: Box<[Door]>,
-    /// Doors before which more of the log's messages lie than should.
+    /// Doors before which more of the log's messages lie than should. A door is counted, and counted out, under its
+    /// own lock.
     crowded: AtomicUsize,
 }
 
@@ -55,11 +56,17 @@ struct Way {
 
 #[derive(Debug, Default)]
 struct Door {
-    arrivals: Mutex<VecDeque<Arrival>>,
-    /// Bytes of the log's messages among them.
-    committed_bytes: AtomicUsize,
+    arrivals: Mutex<Arrivals>,
     knocked: AtomicBool,
     bell: Notify,
+}
+
+/// What lies before a door.
+#[derive(Debug, Default)]
+struct Arrivals {
+    queue: VecDeque<Arrival>,
+    /// Bytes of the log's messages that have come and are not yet taken in.
+    committed_bytes: usize,
 }
 
 impl Crossing {
@@ -100,26 +107,28 @@ impl Crossing {
     /// Hands a batch over and wakes its worker, once until it looks.
     pub(crate) fn push(&self, from: WorkerId, to: WorkerId, batch: Vec<u8>) {
         self.way(from, to).bytes.fetch_add(batch.len(), Ordering::AcqRel);
-        self.doors[to.index()].lock().push_back(Arrival::Crossed(from, batch));
+        self.doors[to.index()].lock().queue.push_back(Arrival::Crossed(from, batch));
         self.knock(to);
     }
 
     /// Shows workers, a bit for each, what has come into the log.
     pub(crate) fn show(&self, feed: &Arc<Feed>, workers: u64) {
         for to in self.workers().filter(|worker| workers & worker.bit() != 0) {
-            let door = &self.doors[to.index()];
-            let before = door.committed_bytes.fetch_add(feed.bytes, Ordering::SeqCst);
-            if before < self.bytes_max && before + feed.bytes >= self.bytes_max {
+            let mut arrivals = self.doors[to.index()].lock();
+            let before = arrivals.committed_bytes;
+            arrivals.committed_bytes += feed.bytes;
+            if before < self.bytes_max && arrivals.committed_bytes >= self.bytes_max {
                 self.crowded.fetch_add(1, Ordering::SeqCst);
             }
-            door.lock().push_back(Arrival::Committed(Arc::clone(feed)));
+            arrivals.queue.push_back(Arrival::Committed(Arc::clone(feed)));
+            drop(arrivals);
             self.knock(to);
         }
     }
 
     /// Tells a worker what became of an append of its own.
     pub(crate) fn settle(&self, to: WorkerId, settled: Settled) {
-        self.doors[to.index()].lock().push_back(Arrival::Settled(settled));
+        self.doors[to.index()].lock().queue.push_back(Arrival::Settled(settled));
         self.knock(to);
     }
 
@@ -131,7 +140,7 @@ impl Crossing {
     /// Everything that has come for a worker, in the order in which it came. `take` must not panic: what it has not
     /// looked at would be lost and its room with it.
     pub(crate) fn drain(&self, to: WorkerId, mut take: impl FnMut(&Arrival)) {
-        let arrivals = std::mem::take(&mut *self.doors[to.index()].lock());
+        let arrivals = std::mem::take(&mut self.doors[to.index()].lock().queue);
         for arrival in arrivals {
             take(&arrival);
             match arrival {
@@ -148,9 +157,13 @@ impl Crossing {
     }
 
     fn uncrowd(&self, worker: WorkerId, bytes: usize) {
-        let before = self.doors[worker.index()].committed_bytes.fetch_sub(bytes, Ordering::SeqCst);
-        let was_crowded = before >= self.bytes_max && before - bytes < self.bytes_max;
-        if was_crowded && self.crowded.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let mut arrivals = self.doors[worker.index()].lock();
+        let before = arrivals.committed_bytes;
+        arrivals.committed_bytes -= bytes;
+        let was_crowded = before >= self.bytes_max && arrivals.committed_bytes < self.bytes_max;
+        let was_last = was_crowded && self.crowded.fetch_sub(1, Ordering::SeqCst) == 1;
+        drop(arrivals);
+        if was_last {
             self.workers().for_each(|worker| self.knock(worker));
         }
     }
@@ -193,7 +206,7 @@ impl Way {
 }
 
 impl Door {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arrival>> {
+    fn lock(&self) -> MutexGuard<'_, Arrivals> {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -259,6 +272,31 @@ mod tests {
         drained(&crossing, 1);
         assert!(is_knocked(&crossing, 0));
         assert!(crossing.has_room(worker(0), worker(1), 0));
+    }
+
+    /// The log shows while the worker takes in: at no moment does a door count that is not crowded, or not count that
+    /// is. A count that went below none would be crowded for ever.
+    #[test]
+    fn the_crowded_are_counted_right_at_every_moment() {
+        let crossing = Crossing::new(1, 100);
+        let feed = Arc::new(Feed { batches: Vec::new().into(), marks: Box::default(), bytes: 60 });
+        let check = || {
+            let arrivals = crossing.doors[0].lock();
+            assert_eq!(crossing.is_crowded(), arrivals.committed_bytes >= 100, "{arrivals:?}");
+        };
+        std::thread::scope(|scope| {
+            let showing = scope.spawn(|| {
+                for _ in 0..20_000 {
+                    crossing.show(&feed, 1);
+                    check();
+                }
+            });
+            while !showing.is_finished() {
+                crossing.drain(worker(0), |_| check());
+            }
+        });
+        crossing.drain(worker(0), |_| check());
+        assert!(!crossing.is_crowded());
     }
 
     #[test]

@@ -173,6 +173,16 @@ impl Worker {
         wanted <= self.appends.room.get() && !self.node.crossing.is_crowded()
     }
 
+    /// The number of the last append of which it is known what became of it.
+    pub(crate) fn last_settled(&self) -> u64 {
+        self.appends.settled()
+    }
+
+    /// Whether a message of this topic, which is not stored, would overtake one that was.
+    pub(crate) fn is_fading(&self, instance: &LocalInstance, topic: &str) -> bool {
+        instance.fading.class_of(topic, self.last_settled()).is_some()
+    }
+
     /// Whether a message that cannot be left unread may be handed to the log now.
     pub(crate) fn can_append(&self, publish: &Publish<'_>, publisher: &str) -> bool {
         // If nothing is under way the log is not full: it takes it, or says why not.
@@ -190,14 +200,12 @@ impl Worker {
     fn must_wait(&self, client: &Client, publish: &Publish<'_>) -> bool {
         let (appends, instance) = (&self.appends, &client.instance);
         let has_room = self.log_has_room(record_bytes(publish, &client.client_id));
-        if has_room && !instance.is_fading(publish.topic, appends.settled()) {
+        if has_room && !self.is_fading(instance, publish.topic) {
             return false;
         }
         // If nothing is under way the log is not full: it takes nothing at all, and the client is to be told.
         let is_called = !appends.is_idle() || self.node.crossing.is_crowded();
-        if !is_called
-            || (!instance.stores(publish.topic) && !instance.is_fading(publish.topic, appends.settled()))
-        {
+        if !is_called || (!instance.stores(publish.topic) && !self.is_fading(instance, publish.topic)) {
             return false;
         }
         client.pause.set(Some(Pause::Log));

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
 use crate::durable::Health;
+use crate::http_listener::{self, Bounds};
 use crate::metrics::{Counts, Metrics};
 
 /// The media type of what [`Registry`] is encoded to.
@@ -30,12 +31,11 @@ pub(crate) async fn run(
     control: Control,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = Router::new()
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .with_state(Arc::new(control));
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    http_listener::serve(listener, router, Bounds::USUAL, stop).await
 }
 
 /// The process serves as long as it answers. A log that fails is said, but does not make it worth a restart: what is not

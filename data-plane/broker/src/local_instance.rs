@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use contract::limits::InstanceLimits;
 use contract::topic;
+use engine::RetentionClass;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use replica::InstanceRules;
 use router::ClientKey;
 
 use crate::buckets::{InstanceBucket, Lessor, Micros, Rates};
+use crate::fading::Fading;
 use crate::instances::Instance;
 use crate::metrics::Cells;
 use crate::routes::Routes;
@@ -69,10 +71,8 @@ pub(crate) struct LocalInstance {
     pub(crate) is_timed: Cell<bool>,
     /// Messages of some of its topics go, or once went, by way of the log.
     pub(crate) uses_log: Cell<bool>,
-    /// Topics whose messages did until lately: one may still be on that way, and must not be overtaken.
-    fading: RefCell<Vec<Box<str>>>,
-    /// The number of the last append in which there may be such messages.
-    fading_until: Cell<u64>,
+    /// Topics whose messages did until lately.
+    pub(crate) fading: Fading,
     /// When its last client left.
     pub(crate) unused_since: Cell<Micros>,
 }
@@ -101,8 +101,7 @@ impl LocalInstance {
             deferred: RefCell::default(),
             is_timed: Cell::new(false),
             uses_log: Cell::new(uses_log),
-            fading: RefCell::default(),
-            fading_until: Cell::new(0),
+            fading: Fading::default(),
             unused_since: Cell::new(now),
         }
     }
@@ -113,8 +112,9 @@ impl LocalInstance {
     }
 
     /// Takes other rules. Rates change at once: what is in the buckets is kept. `append` is the number of the last
-    /// append of its worker, made or in the making.
-    pub(crate) fn adopt(&self, rules: Arc<InstanceRules>, append: u64) {
+    /// append of its worker, made or in the making; `settled` that of the last of which the outcome is known.
+    pub(crate) fn adopt(&self, rules: Arc<InstanceRules>, append: u64, settled: u64) {
+        self.fading.forget(settled);
         self.note_fading(&rules, append);
         self.uses_log.set(self.uses_log.get() || uses_log(&rules));
         self.epoch.set(rules.epoch);
@@ -124,16 +124,10 @@ impl LocalInstance {
 
     /// Keeps in mind which topics are no longer stored.
     fn note_fading(&self, rules: &InstanceRules, append: u64) {
-        let before = self.rules.borrow();
-        let is_stored = |rules: &InstanceRules, name: &str| {
-            rules.topics.get(name).is_some_and(|rule| rule.history.is_some())
-        };
-        let mut fading = self.fading.borrow_mut();
-        let stored = before.topics.keys().filter(|&name| is_stored(&before, name));
-        for name in stored.filter(|&name| !is_stored(rules, name)) {
-            self.fading_until.set(append);
-            if !fading.contains(name) {
-                fading.push(name.clone());
+        for (name, rule) in self.rules.borrow().topics.iter() {
+            let is_stored = rules.topics.get(name).is_some_and(|rule| rule.history.is_some());
+            if let Some(history) = rule.history.filter(|_| !is_stored) {
+                self.fading.add(name, RetentionClass::for_secs(history.retention_secs), append);
             }
         }
     }
@@ -142,16 +136,6 @@ impl LocalInstance {
     pub(crate) fn stores(&self, topic: &str) -> bool {
         let rules = self.rules.borrow();
         rules.topics.get(topic::first_level(topic)).is_some_and(|rule| rule.history.is_some())
-    }
-
-    /// Whether a message of this topic must wait until what was stored before it has been delivered. `settled` is the
-    /// number of the last append of its worker of which that is known.
-    #[inline]
-    pub(crate) fn is_fading(&self, topic: &str, settled: u64) -> bool {
-        if self.fading_until.get() <= settled {
-            return false;
-        }
-        self.fading.borrow().iter().any(|name| **name == *topic::first_level(topic))
     }
 
     #[inline]

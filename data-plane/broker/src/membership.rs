@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
 use contract::refusal::Refusal;
+use contract::topic;
 use mqtt::{ConnectReturnCode, Publish};
 use replica::InstanceRules;
 use router::ClientKey;
@@ -120,7 +121,7 @@ impl Worker {
             && Arc::ptr_eq(&instance.shared, shared)
         {
             if !Arc::ptr_eq(&instance.rules(), &rules) {
-                instance.adopt(rules, self.last_append());
+                instance.adopt(rules, self.last_append(), self.last_settled());
             }
             return Rc::clone(instance);
         }
@@ -189,11 +190,18 @@ impl Worker {
         };
         instance.counts.came_in(publish.topic.len() + publish.payload.len());
         let route = self.route(instance, publish.topic);
-        if verdict.history.is_some() && !self.can_append(&publish, &client.client_id) {
+        // It cannot wait for messages of its topic that are still on their way through the log: it goes behind them.
+        let fading = instance.fading.class_of(publish.topic, self.last_settled());
+        let fading = fading.filter(|_| verdict.history.is_none());
+        let history = verdict.history.or(fading);
+        if history.is_some() && !self.can_append(&publish, &client.client_id) {
             instance.counts.dropped(DropReason::StorageUnavailable, 1);
             return;
         }
-        self.pass_on(client, &Taken { route, history: verdict.history }, &publish);
+        self.pass_on(client, &Taken { route, history }, &publish);
+        if let Some(class) = fading {
+            instance.fading.add(topic::first_level(publish.topic), class, self.last_append());
+        }
     }
 
     /// Lets go of the connection. Whoever left by itself is not waited for.

@@ -6,7 +6,6 @@
 //! threads, with a bound of its own.
 
 mod answers;
-mod bounded;
 mod nonces;
 mod proof;
 
@@ -28,16 +27,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Answer;
-use self::bounded::Bounded;
 use self::nonces::Nonces;
 pub(crate) use self::proof::CallKey;
 use self::proof::ProofError;
 use crate::control::Control;
+use crate::http_listener::{self, Bounds};
 
 /// Calls at one time; a further one is told to come again.
 const CALLS_MAX: usize = 32;
-/// Connections at one time; a further one waits.
-const CONNECTIONS_MAX: usize = 64;
 /// Readings of history at one time; a further one waits within its call's time.
 const READINGS_MAX: usize = 4;
 /// The most bytes of a call's body: a publication of the API, whose own bound is smaller, in base64.
@@ -61,6 +58,8 @@ pub(crate) struct NodeApi {
 
 struct Shared {
     api: NodeApi,
+    /// When this began, in Unix seconds: of calls that were signed before, nobody knows whether they were made already.
+    since_secs: u64,
     nonces: Mutex<Nonces>,
     calls: Arc<Semaphore>,
     readings: Arc<Semaphore>,
@@ -68,14 +67,12 @@ struct Shared {
 
 /// Answers until the node stops.
 pub(crate) async fn run(listener: TcpListener, api: NodeApi, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(Bounded::new(listener, CONNECTIONS_MAX), router(api))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    http_listener::serve(listener, router(api), Bounds::USUAL, stop).await
 }
 
 fn router(api: NodeApi) -> Router {
     let shared = Shared {
+        since_secs: (api.now)().secs(),
         api,
         nonces: Mutex::default(),
         calls: Arc::new(Semaphore::new(CALLS_MAX)),
@@ -102,7 +99,8 @@ async fn call(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     };
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let now_secs = (shared.api.now)().secs();
-    let proven = key.check(parts.method.as_str(), target, &body, header, now_secs).and_then(|nonce| {
+    let proven = key.check(parts.method.as_str(), target, &body, header, now_secs, shared.since_secs);
+    let proven = proven.and_then(|nonce| {
         let mut nonces = shared.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         if nonces.take(nonce, now_secs) { Ok(nonce) } else { Err(ProofError::Replayed) }
     });

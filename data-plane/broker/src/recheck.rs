@@ -21,7 +21,7 @@ impl Worker {
         for instance in self.instances_of(recheck) {
             let rules = self.node.replica.instance(instance.shared.id);
             if let Some(rules) = &rules {
-                instance.adopt(Arc::clone(rules), self.last_append());
+                instance.adopt(Arc::clone(rules), self.last_append(), self.last_settled());
             }
             for client in self.clients_of(&instance) {
                 if client.is_ending() {

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use contract::ids::InstanceId;
-use contract::message::{MessageId, MessagesAnswer, StoredMessage};
+use contract::message::{MessageId, MessagesAnswer};
 use engine::{
-    Append, AppendError, Bounds, Committed, CommittedBatch, Durability, FollowError, Follower, History,
-    HistoryQuery, HistoryRules, Log, Page, Pos, QueryError, ReadError, Refused, RefusedWhy, Shard,
+    Append, AppendError, Bounds, Committed, CommittedBatch, Durability, FollowError, Follower, FoundMessage,
+    History, HistoryQuery, HistoryRules, Log, Page, Pos, QueryError, ReadError, Refused, RefusedWhy, Shard,
 };
 
 use crate::durable::{Engine, Health};
@@ -203,12 +203,7 @@ impl History for HeldLog {
         Err(QueryError::Failed)
     }
 
-    fn get(
-        &self,
-        _: InstanceId,
-        _: MessageId,
-        _: &HistoryRules,
-    ) -> Result<Option<StoredMessage>, QueryError> {
+    fn get(&self, _: InstanceId, _: MessageId, _: &HistoryRules) -> Result<FoundMessage, QueryError> {
         Err(QueryError::Failed)
     }
 }

@@ -62,7 +62,7 @@ pub struct Stats {
     pub repeated_batches: u64,
     /// Places found damaged, in whichever file.
     pub damaged: u64,
-    /// Bytes of an unfinished write cut off at the start.
+    /// Bytes of an unfinished write left out at the start.
     pub cut_bytes: u64,
     /// Journal segments sealed.
     pub sealed: u64,

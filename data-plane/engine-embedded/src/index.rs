@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{PoisonError, RwLockReadGuard};
 
 use engine::view::{FooterBuilder, ReadAt};
-use engine::{Batch, Pos};
+use engine::{Pos, Records};
 
 use crate::files::Reading;
 use crate::journal::record::{RECORD_HEADER, RecordHeader};
@@ -33,22 +33,26 @@ impl TailIndex {
         self.builder.len() as usize * ROW_BYTES
     }
 
-    fn read_to(&mut self, segment: &JournalSegment, end: u64) -> io::Result<()> {
+    fn read_to(&mut self, segment: &JournalSegment, end: u64) {
         let at = self.at.max(SEGMENT_HEADER as u64);
         let next = self.next.max(segment.name.first);
         let mut batches = Batches::new(&*segment.file, segment.name.salt, next, at, end);
-        while let Some((offset, header, batch)) = batches.step()? {
-            self.add(offset, &header, batch);
+        while let Some((offset, header, records)) = batches.step() {
+            self.add(offset, &header, records);
+            // With each record: who reads on after a panic neither reads it again nor takes it for damage.
             self.next = header.record + 1;
+            self.at = offset + header.bytes() as u64;
         }
         self.unreadable += batches.unreadable;
         self.at = end;
-        Ok(())
     }
 
-    fn add(&mut self, offset: u64, header: &RecordHeader, batch: &Batch) {
-        for (index, message) in (0..).zip(batch.records()) {
-            let Ok(message) = message else { break };
+    fn add(&mut self, offset: u64, header: &RecordHeader, records: Records<'_>) {
+        for (index, message) in (0..).zip(records) {
+            let Ok(message) = message else {
+                self.unreadable += 1;
+                break;
+            };
             if message.envelope.retention.is_some() {
                 let pos = Pos { record: header.record, index };
                 let at = offset + (RECORD_HEADER + message.at) as u64;
@@ -62,18 +66,18 @@ impl TailIndex {
 
 impl JournalSegment {
     /// The index of everything that is committed now, or more.
-    pub(crate) fn indexed(&self) -> io::Result<RwLockReadGuard<'_, TailIndex>> {
+    pub(crate) fn indexed(&self) -> RwLockReadGuard<'_, TailIndex> {
         let end = self.end();
         loop {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
             if index.at >= end {
-                return Ok(index);
+                return index;
             }
             drop(index);
             // Between this lock and the next one it may be forgotten again: hence the loop.
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             if index.at < end {
-                index.read_to(self, end)?;
+                index.read_to(self, end);
             }
         }
     }
@@ -89,36 +93,27 @@ impl JournalSegment {
 /// The batches of a journal segment, one after the other, over damage.
 pub(crate) struct Batches<'a> {
     scan: Scan<'a>,
-    /// The one that was read last. Its memory is used again.
-    batch: Batch,
-    /// Places passed over: damage, and records that are no batches although their checksums are right.
+    /// Places passed over: damage, and records that are of another form although their checksums are right.
     pub(crate) unreadable: u64,
 }
 
 impl<'a> Batches<'a> {
     pub(crate) const fn new(file: &'a dyn Reading, salt: u64, next: u64, at: u64, end: u64) -> Self {
-        Self { scan: Scan::new(file, salt, next, at, end), batch: Batch::new(), unreadable: 0 }
+        Self { scan: Scan::new(file, salt, next, at, end), unreadable: 0 }
     }
 
-    /// Where the next record begins, its header, and its batch.
-    pub(crate) fn step(&mut self) -> io::Result<Option<(u64, RecordHeader, &Batch)>> {
-        while let Some(found) = self.scan.step()? {
-            let Found::Record { offset, header } = found else {
-                self.unreadable += 1;
-                continue;
-            };
-            let mut memory = std::mem::take(&mut self.batch).into_bytes();
-            memory.clear();
-            memory.extend_from_slice(self.scan.body());
-            match Batch::from_bytes(memory) {
-                Ok(batch) => {
-                    self.batch = batch;
-                    return Ok(Some((offset, header, &self.batch)));
-                }
-                Err(_) => self.unreadable += 1,
+    /// Where the next record begins, its header, and its messages, none of which has been looked at yet.
+    pub(crate) fn step(&mut self) -> Option<(u64, RecordHeader, Records<'_>)> {
+        while let Some(found) = self.scan.step() {
+            if let Found::Record { offset, header } = found
+                && Records::read(self.scan.body()).is_ok()
+            {
+                // Read again for the borrow checker, which takes the one above to last until the next step.
+                return Records::read(self.scan.body()).ok().map(|records| (offset, header, records));
             }
+            self.unreadable += 1;
         }
-        Ok(None)
+        None
     }
 }
 

@@ -1,7 +1,8 @@
 //! The thread beside the log's: it seals what is closed, drops what is over, asks how full the disk is, and keeps the
-//! index of the newest messages up to date. Each round is a step that a test can take by itself.
+//! index of the newest messages up to date while somebody asks for them. Each round is a step that a test can take by itself.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::shared::{Shared, lock};
 
 /// How often it looks around when nobody rings.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// For how long after a query the next one is expected: so long the newest messages are indexed ahead of it.
+const ASKED_MILLIS: u64 = 60 * 1000;
 
 /// Wakes the thread, and ends it.
 #[derive(Debug, Default)]
@@ -107,13 +111,16 @@ fn close_old(shared: &Shared) {
     }
 }
 
-/// Indexes what was written since the last time, so that a query finds little left to do.
+/// Indexes what was written since the last time, so that a query finds little left to do. Only while somebody asks:
+/// sealing indexes each segment once more, and as long as nobody does that is enough.
 fn index_newest(shared: &Shared) {
+    let asked_at = shared.asked_at.load(Ordering::Relaxed);
+    if shared.now().0.saturating_sub(asked_at) >= ASKED_MILLIS {
+        return;
+    }
     let layout = shared.layout.load();
-    if let Some(newest) = layout.journal.last()
-        && let Err(error) = newest.indexed()
-    {
-        tracing::error!(%error, segment = %newest.name, "a journal segment cannot be read");
+    if let Some(newest) = layout.journal.last() {
+        drop(newest.indexed());
     }
 }
 

@@ -10,6 +10,7 @@ use crate::damage::Damage;
 use crate::files::Reading;
 use crate::index::TailIndex;
 use crate::journal::name::SegmentName;
+use crate::journal::segment::SEGMENT_HEADER;
 use crate::sealed::SealedName;
 
 /// How far apart the marks of a segment are.
@@ -48,6 +49,18 @@ pub(crate) struct JournalSegment {
 pub(crate) struct SealedSegment {
     pub(crate) name: SealedName,
     pub(crate) bytes: u64,
+}
+
+impl Layout {
+    /// How many places whoever reads the segment's records meets that are known to be damaged. A damaged header and
+    /// records that are missing without a trace are known too, but are no places among the records.
+    pub(crate) fn known_damage(&self, segment: &JournalSegment) -> u64 {
+        let (name, end) = (segment.name.to_string(), segment.end());
+        let is_met = |it: &&Damage| {
+            it.bytes > 0 && it.offset < end && it.offset.saturating_add(it.bytes) > SEGMENT_HEADER as u64
+        };
+        self.damage.iter().filter(|it| it.segment == name).filter(is_met).count() as u64
+    }
 }
 
 impl JournalSegment {
@@ -95,13 +108,18 @@ impl JournalSegment {
         self.next.store(next, Ordering::Release);
     }
 
+    /// Numbers before this are spent, whatever became of their records.
+    pub(crate) fn spend_to(&self, next: u64) {
+        self.next.fetch_max(next, Ordering::AcqRel);
+    }
+
     /// A place at or before the beginning of this record, and the record there or the one behind it.
     pub(crate) fn mark_before(&self, record: u64) -> (u64, u64) {
         let marks = self.marks();
         let behind = marks.partition_point(|(it, _)| *it <= record);
         match behind.checked_sub(1).and_then(|it| marks.get(it)) {
             Some(mark) => *mark,
-            None => (self.name.first, crate::journal::segment::SEGMENT_HEADER as u64),
+            None => (self.name.first, SEGMENT_HEADER as u64),
         }
     }
 

@@ -90,9 +90,11 @@ struct Pages {
 impl Pages {
     /// Adds records of a segment, up to `head`. False when the page is full.
     fn read(&mut self, segment: &Arc<JournalSegment>, head: u64) -> Result<bool, ReadError> {
+        // What is lost at the end of the segment before was said there: these numbers were left out.
+        self.next = self.next.max(segment.name.first);
         let (number, at) = segment.mark_before(self.next);
         let mut scan = Scan::new(&*segment.file, segment.name.salt, number, at, segment.end());
-        while let Some(found) = scan.step().map_err(|_| ReadError::Failed)? {
+        while let Some(found) = scan.step() {
             let Found::Record { header, .. } = found else { continue };
             if header.record < self.next {
                 continue;

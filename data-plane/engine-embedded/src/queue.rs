@@ -6,13 +6,46 @@
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use engine::{Append, ORIGINS_MAX, Refused, RefusedWhy};
+use engine::{Append, AppendError, Batch, BatchId, Committed, Completion, ORIGINS_MAX, Refused, RefusedWhy};
 
 /// A batch on its way, and the CRC that its submitter's thread made.
 #[derive(Debug)]
 pub(crate) struct Submitted {
-    pub(crate) append: Append,
+    pub(crate) id: BatchId,
+    pub(crate) origin: u16,
+    pub(crate) batch: Batch,
     pub(crate) crc: u32,
+    pub(crate) owed: Owed,
+}
+
+/// The completion of a batch that was taken. It is called whatever happens: when it is dropped without an outcome, as
+/// by a panic, then with the one that promises nothing.
+pub(crate) struct Owed(Option<Completion>);
+
+impl Owed {
+    pub(crate) fn pay(mut self, outcome: Result<Committed, AppendError>) {
+        if let Some(completion) = self.0.take() {
+            completion(outcome);
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(completion) = self.0.take() {
+            // A second panic while one unwinds would end the process.
+            let call = std::panic::AssertUnwindSafe(|| completion(Err(AppendError::Unknown)));
+            if std::panic::catch_unwind(call).is_err() {
+                tracing::error!("a completion panicked");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Owed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Owed")
+    }
 }
 
 /// Whether batches are taken.
@@ -110,7 +143,8 @@ impl Queue {
             self.release(origin, bytes);
             return Err(append.refused(why));
         }
-        waiting.batches.push(Submitted { append, crc });
+        let Append { id, origin, batch, completion } = append;
+        waiting.batches.push(Submitted { id, origin, batch, crc, owed: Owed(Some(completion)) });
         let sleeps = std::mem::take(&mut waiting.sleeps);
         drop(waiting);
         if sleeps {

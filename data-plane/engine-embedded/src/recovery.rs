@@ -2,7 +2,8 @@
 //! done. It decides by reading every record of the journal; sealed segments are not opened.
 //!
 //! - A last segment that ends in something that is no record was being written when the machine stopped: that end is
-//!   cut off, and said. Nothing in it was acknowledged, for a sync stands before each acknowledgement.
+//!   left out, and said. Nothing in it was acknowledged, for a sync stands before each acknowledgement, unless the disk
+//!   has lost what it had synced: hence nothing is written over it, and no number that it may have had is given again.
 //! - Everything else that is no record is damage: it is said and kept, and what is whole around it is served.
 //! - A journal segment that is still there has not been sealed to the end: what was made of it is made again.
 
@@ -26,6 +27,10 @@ use crate::sealed::{SealedName, UNFINISHED, parse_dropped};
 /// How many damaged segments are kept aside when they are sealed; more push out the oldest.
 pub const DAMAGED_SEGMENTS_MAX: usize = 16;
 
+/// Numbers that are left out behind a torn end, beside those of all records that its bytes may have been: so many that
+/// no loss of whole records looks like one.
+const TORN_NUMBERS: u64 = 2;
+
 /// The most that a crash leaves of a write; a longer end without a record is damage.
 const TORN_BYTES_MAX: u64 = crate::writer::WRITE_BYTES_MAX as u64;
 
@@ -40,7 +45,7 @@ pub(crate) struct Recovered {
     /// Whether the last journal segment may be written on.
     pub(crate) goes_on: bool,
     pub(crate) dropped_before: UnixMillis,
-    /// Bytes cut off the end.
+    /// Bytes left out at the end.
     pub(crate) cut_bytes: u64,
 }
 
@@ -56,9 +61,20 @@ struct Examined {
     damage: Vec<Damage>,
     /// Damage behind the last record.
     tail: Option<(u64, u64)>,
+    /// Whether the disk did not give some of it.
+    has_failed: bool,
 }
 
-/// Reads the directory, cuts the torn end, and removes what was left half done.
+impl Examined {
+    /// Where numbers go on when the tail is what a crash left of a write: a crash leaves no unreadable sectors.
+    fn torn_next(&self) -> Option<u64> {
+        let (offset, bytes) = self.tail?;
+        let is_torn = offset > 0 && bytes <= TORN_BYTES_MAX && !self.has_failed;
+        is_torn.then(|| self.next + bytes / RECORD_HEADER as u64 + TORN_NUMBERS)
+    }
+}
+
+/// Reads the directory, leaves the torn end out, and removes what was left half done.
 pub(crate) fn recover(files: &dyn Files) -> Result<Recovered, OpenError> {
     let entries = files.list()?;
     let mut recovered = Recovered {
@@ -72,15 +88,25 @@ pub(crate) fn recover(files: &dyn Files) -> Result<Recovered, OpenError> {
     };
     let journal = segments(&entries, SegmentName::parse);
     recover_sealed(files, &entries, &journal, &mut recovered)?;
+    // What was put aside may have spent numbers. With a segment behind it, that one knows which.
+    let behind = journal.iter().map(|(name, _)| name.first);
+    let behind = behind.chain(recovered.layout.sealed.iter().map(|it| it.name.first)).max();
+    let mut spent = 0;
     for (name, bytes) in segments(&entries, SegmentName::parse_damaged) {
         let file = files.open(&name.damaged())?;
         let examined = examine(&*file, name, &name.damaged(), (name.first, bytes), &mut |_| {})?;
-        recovered.layout.damage.extend(whole_damage(examined, name.damaged(), None));
+        let damage = whole_damage(examined, name.damaged(), None);
+        if behind.is_none_or(|it| it <= name.first) {
+            spent = damage.iter().map(|it| it.next).fold(spent, u64::max);
+        }
+        recovered.layout.damage.extend(damage);
     }
     for (at, segment) in journal.iter().enumerate() {
         let following = journal.get(at + 1).map(|(name, _)| name.first);
         recover_segment(files, *segment, following, &mut recovered)?;
     }
+    recovered.next = recovered.next.max(spent);
+    recovered.goes_on &= recovered.layout.journal.last().is_some_and(|it| it.next() == recovered.next);
     for damage in &recovered.layout.damage {
         tracing::error!(%damage, "stored messages are lost");
     }
@@ -146,10 +172,14 @@ fn recover_segment(
     if is_last && examined.tail.is_some_and(|(offset, _)| offset == 0) {
         return put_aside(files, name, bytes, recovered);
     }
-    if let Some((offset, bytes)) = examined.tail.filter(|(_, bytes)| is_last && *bytes <= TORN_BYTES_MAX) {
-        tracing::warn!(segment = %name, offset, bytes, "cut off what was being written when the log stopped");
-        files.truncate(&name.to_string(), offset)?;
-        recovered.cut_bytes += bytes;
+    // A closed segment with a torn end was the last one at a start: what follows begins where that start said.
+    let torn_next = examined.torn_next().filter(|it| following.is_none_or(|following| following == *it));
+    let following = if torn_next.is_some() { None } else { following };
+    if let (Some((offset, bytes)), true) = (examined.tail, torn_next.is_some()) {
+        if is_last {
+            tracing::warn!(segment = %name, offset, bytes, "left out what was being written when the log stopped");
+            recovered.cut_bytes += bytes;
+        }
         examined.tail = None;
     }
     if let Some(begun_at) = examined.begun_at {
@@ -164,7 +194,7 @@ fn recover_segment(
     recovered.goes_on = is_last && damage.is_empty();
     recovered.layout.damage.extend(damage);
     recovered.layout.journal.push(Arc::new(JournalSegment::new(name, file, begun_at, (end, next), marks)));
-    recovered.next = recovered.next.max(next);
+    recovered.next = recovered.next.max(torn_next.unwrap_or(next));
     recovered.newest = recovered.newest.max(newest);
     Ok(())
 }
@@ -179,6 +209,11 @@ fn put_aside(
     files.rename(&name.to_string(), &name.damaged())?;
     files.sync_directory()?;
     let next = name.first + bytes / RECORD_HEADER as u64 + 1;
+    // The log is damaged up to there for its readers too.
+    if let Some(last) = recovered.layout.journal.last() {
+        last.spend_to(next);
+    }
+    recovered.goes_on = false;
     recovered.layout.damage.push(Damage {
         segment: name.damaged(),
         offset: 0,
@@ -213,8 +248,13 @@ fn whole_damage(examined: Examined, segment: String, following: Option<u64>) -> 
 /// Whether the segment begins with its header; an unknown version is refused whatever else is there.
 fn has_header(file: &dyn Reading, name: SegmentName) -> Result<bool, OpenError> {
     let mut header = [0; SEGMENT_HEADER];
-    if file.read_at(0, &mut header)? < SEGMENT_HEADER {
-        return Ok(false);
+    match file.read_at(0, &mut header) {
+        Ok(SEGMENT_HEADER) => {}
+        Ok(_) => return Ok(false),
+        Err(error) => {
+            tracing::error!(%error, segment = %name, "the header of a journal segment cannot be read");
+            return Ok(false);
+        }
     }
     match read_header(name, &header) {
         HeaderFound::Whole => Ok(true),
@@ -238,7 +278,7 @@ fn examine(
         examined.tail = Some((0, bytes.min(SEGMENT_HEADER as u64)));
     }
     let mut scan = Scan::new(file, name.salt, expected, SEGMENT_HEADER as u64, bytes);
-    while let Some(found) = scan.step()? {
+    while let Some(found) = scan.step() {
         match found {
             Found::Damage { offset, bytes } => {
                 let (offset, before) = examined.tail.unwrap_or((offset, 0));
@@ -256,6 +296,7 @@ fn examine(
             }
         }
     }
+    examined.has_failed = scan.failed_bytes > 0;
     Ok(examined)
 }
 

@@ -21,7 +21,7 @@ use crate::journal::segment::SEGMENT_HEADER;
 use crate::layout::{JournalSegment, SealedSegment};
 use crate::recovery::DAMAGED_SEGMENTS_MAX;
 use crate::sealed::SealedName;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 
 /// What is written at once.
 const WRITE_BYTES: usize = 1024 * 1024;
@@ -29,17 +29,20 @@ const WRITE_BYTES: usize = 1024 * 1024;
 /// What is written between two syncs: one sync of all of it would hold up the log's own.
 const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 
+/// What is kept of memory from segment to segment, in bytes: about what the index of a full segment takes.
+const KEPT_BYTES_MAX: usize = 48 * 1024 * 1024;
+
 /// Seals the oldest closed segment. False when there is none.
 pub(crate) fn seal_oldest(shared: &Shared) -> io::Result<bool> {
     let layout = shared.layout.load();
     let [oldest, _, ..] = &*layout.journal else { return Ok(false) };
     let files = &*shared.files;
-    let (sealed, unreadable) = write_classes(files, oldest)?;
+    let (sealed, unreadable) = write_classes(files, oldest, &mut lock(&shared.sealing))?;
     files.sync_directory()?;
     let name = oldest.name.to_string();
-    let known = layout.damage.iter().filter(|it| it.segment == name).count() as u64;
+    let known = layout.known_damage(oldest);
     let new_damage = (unreadable > known).then(|| damage_since(oldest, shared.now()));
-    let is_damaged = unreadable > 0 || known > 0;
+    let is_damaged = unreadable > 0 || layout.damage.iter().any(|it| it.segment == name);
     shared.layout.change(|layout| {
         layout.journal.retain(|it| it.name != oldest.name);
         layout.sealed.extend(sealed.iter().cloned());
@@ -90,26 +93,67 @@ fn drop_damaged(files: &dyn Files) -> io::Result<()> {
 }
 
 /// Makes the sealed segments of a journal segment, and counts what could not be read. Their names are not durable yet.
-fn write_classes(files: &dyn Files, segment: &JournalSegment) -> io::Result<(Vec<Arc<SealedSegment>>, u64)> {
+fn write_classes(
+    files: &dyn Files,
+    segment: &JournalSegment,
+    memory: &mut Memory,
+) -> io::Result<(Vec<Arc<SealedSegment>>, u64)> {
     let mut classes = RetentionClass::ALL.map(|class| Class::new(files, class, segment.name.first));
     let from = SEGMENT_HEADER as u64;
     let mut batches =
         Batches::new(&*segment.file, segment.name.salt, segment.name.first, from, segment.end());
-    while let Some((_, header, batch)) = batches.step()? {
-        for (index, message) in (0..).zip(batch.records()) {
-            let Ok(message) = message else { break };
+    let mut unreadable = 0;
+    while let Some((_, header, records)) = batches.step() {
+        for (index, message) in (0..).zip(records) {
+            let Ok(message) = message else {
+                unreadable += 1;
+                break;
+            };
             let Some(retention) = message.envelope.retention else { continue };
             let class = classes.iter_mut().find(|it| it.class == retention);
             let class = class.expect("there is one of each class");
-            class.add(Pos { record: header.record, index }, &message)?;
+            class.add(Pos { record: header.record, index }, &message, memory)?;
         }
     }
-    let unreadable = batches.unreadable;
+    unreadable += batches.unreadable;
     let mut sealed = Vec::new();
     for class in classes {
-        sealed.extend(class.finish(segment.next())?);
+        sealed.extend(class.finish(segment.next(), memory)?);
     }
     Ok((sealed, unreadable))
+}
+
+/// Memory that is used again from segment to segment: an index has tens of MiB, and fresh ones cost more than filling
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Without a message.
+    indexes: Vec<FooterBuilder>,
+    /// Without a byte.
+    buffers: Vec<Vec<u8>>,
+    footer: Vec<u8>,
+}
+
+impl Memory {
+    fn bytes(&self) -> usize {
+        let indexes: usize = self.indexes.iter().map(FooterBuilder::memory_bytes).sum();
+        indexes + self.buffers.iter().map(Vec::capacity).sum::<usize>() + self.footer.capacity()
+    }
+
+    /// Keeps what a class has used, as far as there is room for it.
+    fn keep(&mut self, mut index: FooterBuilder, mut buffer: Vec<u8>) {
+        index.clear();
+        buffer.clear();
+        if self.bytes() + index.memory_bytes() <= KEPT_BYTES_MAX {
+            self.indexes.push(index);
+        }
+        if self.bytes() + buffer.capacity() <= KEPT_BYTES_MAX {
+            self.buffers.push(buffer);
+        }
+        if self.bytes() > KEPT_BYTES_MAX {
+            self.footer = Vec::new();
+        }
+    }
 }
 
 /// A sealed segment that is being written.
@@ -131,23 +175,28 @@ impl<'a> Class<'a> {
         Self { files, class, first, index, file: None, buffer: Vec::new(), bytes: 0, synced: 0 }
     }
 
-    fn add(&mut self, pos: Pos, message: &Record<'_>) -> io::Result<()> {
+    fn add(&mut self, pos: Pos, message: &Record<'_>, memory: &mut Memory) -> io::Result<()> {
+        if self.index.is_empty() {
+            self.index = memory.indexes.pop().unwrap_or_default();
+            self.buffer = memory.buffers.pop().unwrap_or_default();
+        }
         let at = self.bytes + self.buffer.len() as u64;
         match self.index.add(pos, at, message) {
             Ok(()) => self.buffer.extend_from_slice(message.bytes),
             // A segment is far smaller than the bounds of an index.
             Err(error @ (AddError::Full | AddError::Order)) => return Err(io::Error::other(error)),
         }
-        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= WRITE_BYTES { self.flush(&[]) } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Writes what is buffered, and `more` behind it.
+    fn flush(&mut self, more: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(create(self.files, &SealedName::unfinished(self.class, self.first))?),
         };
-        file.append(&mut [IoSlice::new(&self.buffer)])?;
-        self.bytes += self.buffer.len() as u64;
+        file.append(&mut [IoSlice::new(&self.buffer), IoSlice::new(more)])?;
+        self.bytes += (self.buffer.len() + more.len()) as u64;
         self.buffer.clear();
         if self.bytes - self.synced >= SYNC_BYTES {
             file.sync()?;
@@ -157,15 +206,16 @@ impl<'a> Class<'a> {
     }
 
     /// Writes the footer and gives the file its name; none without a message.
-    fn finish(mut self, next: u64) -> io::Result<Option<Arc<SealedSegment>>> {
+    fn finish(mut self, next: u64, memory: &mut Memory) -> io::Result<Option<Arc<SealedSegment>>> {
         let Some(times) = self.index.times() else { return Ok(None) };
-        self.buffer.extend_from_slice(&self.index.finish());
-        self.flush()?;
+        self.index.finish_into(&mut memory.footer);
+        self.flush(&memory.footer)?;
         if let Some(file) = &mut self.file {
             file.sync()?;
         }
         let name = SealedName { class: self.class, first: self.first, next, times };
         self.files.rename(&SealedName::unfinished(self.class, self.first), &name.to_string())?;
+        memory.keep(self.index, self.buffer);
         Ok(Some(Arc::new(SealedSegment { name, bytes: self.bytes })))
     }
 }

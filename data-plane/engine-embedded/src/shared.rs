@@ -14,6 +14,7 @@ use crate::keeper::Bell;
 use crate::layout::{Current, Layout};
 use crate::options::Clock;
 use crate::queue::{Phase, Queue};
+use crate::seal::Memory;
 use crate::segments::OpenSegments;
 
 /// Everything but the threads.
@@ -28,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) keeper: Bell,
     pub(crate) counters: Counters,
     pub(crate) queries: AtomicUsize,
+    /// When somebody asked last; 0 when nobody has.
+    pub(crate) asked_at: AtomicU64,
+    /// Of the thread that seals, from segment to segment.
+    pub(crate) sealing: Mutex<Memory>,
     /// Records before this have been given up by their readers.
     pub(crate) trimmed: Mutex<Pos>,
     /// Messages stored before this may have been dropped before their time.
@@ -95,6 +100,8 @@ impl Shared {
             keeper: Bell::default(),
             counters: Counters::default(),
             queries: AtomicUsize::new(0),
+            asked_at: AtomicU64::new(0),
+            sealing: Mutex::default(),
             trimmed: Mutex::new(Pos::START),
             dropped_before: AtomicU64::new(dropped_before.0),
             space: Space::default(),

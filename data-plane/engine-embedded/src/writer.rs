@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use contract::time::UnixMillis;
-use engine::{AppendError, Committed, CommittedBatch, Completion, Durability};
+use engine::{AppendError, Committed, CommittedBatch, Durability};
 
 use crate::batch_ids::{Appended, BatchIds};
 use crate::files::{Appending, Files};
@@ -140,12 +140,12 @@ impl Writer {
         let mut write = Write::default();
         let mut bytes = 0;
         while let Some(submitted) = self.taken.front() {
-            let length = RECORD_HEADER + submitted.append.batch.as_bytes().len();
+            let length = RECORD_HEADER + submitted.batch.as_bytes().len();
             if bytes > 0 && bytes + length > WRITE_BYTES_MAX {
                 break;
             }
             let Some(submitted) = self.taken.pop_front() else { break };
-            let (id, count) = (submitted.append.id, submitted.append.batch.len());
+            let (id, count) = (submitted.id, submitted.batch.len());
             let appended = self.ids.find(&id).unwrap_or_else(|| {
                 let appended = Appended { record: self.next, count, stored_at: now };
                 self.ids.remember(id, appended);
@@ -167,21 +167,21 @@ impl Writer {
         self.headers.clear();
         let new = || write.new.iter().map(|at| &write.batches[*at]);
         for (ahead, (submitted, appended)) in (0..).zip(new()) {
-            let body = submitted.append.batch.as_bytes();
+            let body = submitted.batch.as_bytes();
             let header = RecordHeader {
                 record: appended.record,
                 stored_at: appended.stored_at,
-                batch: submitted.append.id.0,
+                batch: submitted.id.0,
                 body_bytes: u32::try_from(body.len()).map_err(io::Error::other)?,
                 body_crc: submitted.crc,
                 count: appended.count,
                 ahead,
-                origin: submitted.append.origin,
+                origin: submitted.origin,
                 kind: KIND_MESSAGES,
             };
             self.headers.push(header.write(self.segment.name.salt));
         }
-        let bodies = new().map(|(submitted, _)| submitted.append.batch.as_bytes());
+        let bodies = new().map(|(submitted, _)| submitted.batch.as_bytes());
         let mut parts: Vec<_> = (self.headers.iter().zip(bodies))
             .flat_map(|(header, body)| [IoSlice::new(header), IoSlice::new(body)])
             .collect();
@@ -198,18 +198,17 @@ impl Writer {
         let mut messages = 0;
         let mut new = write.new.into_iter().peekable();
         for (at, (submitted, appended)) in write.batches.into_iter().enumerate() {
-            let Submitted { append, .. } = submitted;
-            self.shared.queue.release(append.origin, append.batch.as_bytes().len());
+            let Submitted { id, origin, batch, owed, .. } = submitted;
+            self.shared.queue.release(origin, batch.as_bytes().len());
             let Appended { record, count, .. } = appended;
             if new.next_if_eq(&at).is_some() {
                 messages += u64::from(count);
-                let (id, origin, batch) = (append.id, append.origin, append.batch);
                 told.push(CommittedBatch { record, id, origin, batch });
             } else {
                 counters.repeated.fetch_add(1, Ordering::Relaxed);
             }
             let committed = Committed { record, messages: count, durability: Durability::Synced };
-            (append.completion)(Ok(committed));
+            owed.pay(Ok(committed));
         }
         if told.is_empty() {
             return;
@@ -266,10 +265,8 @@ impl Writer {
 }
 
 fn complete(shared: &Shared, submitted: Submitted, outcome: Result<Committed, AppendError>) {
-    let Submitted { append, .. } = submitted;
-    shared.queue.release(append.origin, append.batch.as_bytes().len());
-    let completion: Completion = append.completion;
-    completion(outcome);
+    shared.queue.release(submitted.origin, submitted.batch.as_bytes().len());
+    submitted.owed.pay(outcome);
 }
 
 /// Begins the segment whose first record this is. It is there, durably, before a record is written.

@@ -84,14 +84,9 @@ impl Batch {
     }
 
     /// The messages, each with its record and where that begins in [`Batch::as_bytes`].
-    pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, EnvelopeError>> {
-        let mut at = HEADER.len();
-        self.iter().map(move |envelope| {
-            let envelope = envelope?;
-            let begins = at;
-            at += envelope.size_bytes();
-            Ok(Record { at: begins, bytes: &self.bytes[begins..at], envelope })
-        })
+    #[must_use]
+    pub fn records(&self) -> Records<'_> {
+        Records { batch: &self.bytes, at: HEADER.len(), envelopes: self.iter() }
     }
 
     /// The number of messages.
@@ -199,3 +194,33 @@ impl<'a> Iterator for Envelopes<'a> {
 }
 
 impl std::iter::FusedIterator for Envelopes<'_> {}
+
+/// The messages of a batch with their records, borrowed from it. As little is trusted as by [`Envelopes`].
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    batch: &'a [u8],
+    at: usize,
+    envelopes: Envelopes<'a>,
+}
+
+impl<'a> Records<'a> {
+    /// The messages in bytes that [`Batch::as_bytes`] gave, each looked at once, when it is come to.
+    pub fn read(batch: &'a [u8]) -> Result<Self, BatchError> {
+        Ok(Self { batch, at: HEADER.len(), envelopes: Envelopes::read(batch)? })
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, EnvelopeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.at;
+        Some(self.envelopes.next()?.map(|envelope| {
+            self.at = at + envelope.size_bytes();
+            Record { at, bytes: &self.batch[at..self.at], envelope }
+        }))
+    }
+}
+
+impl std::iter::FusedIterator for Records<'_> {}

@@ -31,13 +31,23 @@ pub trait History: Send + Sync {
         rules: &HistoryRules,
     ) -> Result<MessagesAnswer, QueryError>;
 
-    /// One message with its whole payload.
+    /// One message with its whole payload, if it is there and shown.
     fn get(
         &self,
         instance: InstanceId,
         id: MessageId,
         rules: &HistoryRules,
-    ) -> Result<Option<StoredMessage>, QueryError>;
+    ) -> Result<FoundMessage, QueryError>;
+}
+
+/// The answer to who asks for one message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FoundMessage {
+    /// The message; none when it was never stored, is over, hidden, or lost.
+    pub message: Option<StoredMessage>,
+    /// Whether nothing is lost that the message could have stood in: without a message and not complete, nobody knows
+    /// whether there was one.
+    pub complete: bool,
 }
 
 /// Which messages are wanted.

@@ -16,10 +16,12 @@ mod state;
 pub mod view;
 
 pub use answer::{Answer, ready};
-pub use batch::{Batch, BatchError, Envelopes, FORMAT_VERSION, Record};
+pub use batch::{Batch, BatchError, Envelopes, FORMAT_VERSION, Record, Records};
 pub use bus::{Address, BUS_MESSAGE_BYTES_MAX, Bus, BusMessage, Inbox, OpenError, Room, SendError};
 pub use envelope::{Envelope, EnvelopeError, RECORD_HEADER_BYTES};
-pub use history::{ANSWER_BYTES_MAX, History, HistoryQuery, HistoryRules, QueryError, ROWS_PER_QUERY_MAX};
+pub use history::{
+    ANSWER_BYTES_MAX, FoundMessage, History, HistoryQuery, HistoryRules, QueryError, ROWS_PER_QUERY_MAX,
+};
 pub use leases::{AcquireError, LEASE_NAME_BYTES_MAX, Lease, Leases, RenewError};
 pub use log::{
     Append, AppendError, BATCH_BYTES_MAX, BATCH_IDS_REMEMBERED, BATCH_MESSAGES_MAX, Bounds, Committed,

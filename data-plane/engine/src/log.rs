@@ -26,7 +26,8 @@ pub const BATCH_IDS_REMEMBERED: usize = 65_536;
 /// Ordered, durable shards. Rules for every engine:
 ///
 /// - **Order.** The records of a shard are numbered without gaps, in the order in which their batches were taken. Of
-///   one origin's batches that is the order of its calls of [`submit`](Self::submit).
+///   one origin's batches that is the order of its calls of [`submit`](Self::submit). Only a crash makes an engine
+///   leave out numbers: no number is given twice, also when nobody knows what became of the first that had it.
 /// - **Once.** A batch id that is among the newest [`BATCH_IDS_REMEMBERED`] of its shard is appended once: submitted
 ///   again it completes with the record of the first time, and followers hear it once. An engine that lives in its
 ///   callers' process forgets the ids with that process.

@@ -46,6 +46,9 @@ export class ApiError extends Error {
   }
 }
 
+/** What a proxy answers by itself where it does not reach the server. */
+const GATEWAY_STATUSES = [502, 503, 504];
+
 function isProblem(body: unknown): body is Problem {
   return typeof body === 'object' && body !== null && 'code' in body && 'request_id' in body;
 }
@@ -62,8 +65,9 @@ export function errorOfAnswer(response: Response, body: unknown): ApiError {
     });
   }
   const detail = `HTTP ${response.status}`;
+  const code = GATEWAY_STATUSES.includes(response.status) ? 'unreachable' : 'unexpected_answer';
   return new ApiError({
-    code: 'unexpected_answer', status: response.status, detail, requestId, retryAfterSecs,
+    code, status: response.status, detail, requestId, retryAfterSecs,
     retryable: response.status >= 500,
   });
 }

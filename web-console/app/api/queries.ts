@@ -69,11 +69,11 @@ export const topicsQuery = (instanceId: string) => queryOptions({
   })),
 });
 
-/** How many nodes run the newest configuration that this console has seen made. */
+/** How many nodes run the newest configuration that this console has seen made; where it has seen none, the newest. */
 export const rolloutQuery = (instanceId: string) => queryOptions({
   queryKey: ['rollout', instanceId],
   queryFn: () => call(api.GET('/v1/instances/{instance_id}/rollout', {
-    params: { path: { instance_id: instanceId }, query: { generation: newestGeneration() } },
+    params: { path: { instance_id: instanceId }, query: { generation: newestGeneration() || undefined } },
   })),
   refetchInterval: LIVE_MILLIS,
 });

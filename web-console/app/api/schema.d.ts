@@ -366,7 +366,7 @@ export interface paths {
         put?: never;
         /**
          * Publish a message without a device.
-         * @description Answered once a client at QoS 1 would have its acknowledgement. The message goes to the node that has most of the instance's clients. After a failure with `node_unavailable` or `query_timeout` it may have been published all the same.
+         * @description Answered once a client at QoS 1 would have its acknowledgement. The message goes to the node that has most of the instance's clients. A failure with `uncertain: true` means that nobody knows whether it is published: under the same `Idempotency-Key` that answer comes again and nothing is published again; to publish again, at the risk of doing it twice, take a new key. After any other failure it is not published, and the key is free again.
          */
         post: operations["publish_message"];
         delete?: never;
@@ -382,7 +382,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a stored message, whole. */
+        /** Show a stored message, its payload cut after 64 KiB. */
         get: operations["get_message"];
         put?: never;
         post?: never;
@@ -467,7 +467,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show how far a change has come. */
+        /** Show how far a change has come, or whether nodes run the newest configuration. */
         get: operations["get_rollout"];
         put?: never;
         post?: never;
@@ -2361,6 +2361,8 @@ export interface components {
             title: string;
             /** @description Where the code is explained. */
             type: string;
+            /** @description Whether what was asked may have been done all the same. It is then not retryable; under its `Idempotency-Key`, if it had one, the same answer comes again and nothing is done again. */
+            uncertain?: boolean;
         };
         /**
          * @description What went wrong, for programs. Codes are added, never renamed.
@@ -2491,7 +2493,7 @@ export interface components {
             done: boolean;
             /**
              * Format: int64
-             * @description The generation asked about.
+             * @description The generation asked about; the newest, when none was.
              */
             generation: number;
             /**
@@ -5066,9 +5068,9 @@ export interface operations {
     };
     get_rollout: {
         parameters: {
-            query: {
-                /** @description `Iotmq-Generation` of the answer to the change */
-                generation: number;
+            query?: {
+                /** @description `Iotmq-Generation` of the answer to the change; the newest of all, when left out */
+                generation?: number;
             };
             header?: never;
             path: {

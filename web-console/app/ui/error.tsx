@@ -52,7 +52,7 @@ export function ErrorNotice({ error: thrown, onRetry }: { error: unknown; onRetr
       showIcon
       title={text(error)}
       description={<Facts error={error} />}
-      action={onRetry === undefined ? undefined : <Button size="small" onClick={onRetry}>{t('retry')}</Button>}
+      action={onRetry === undefined || !error.retryable ? undefined : <Button size="small" onClick={onRetry}>{t('retry')}</Button>}
     />
   );
 }

@@ -31,7 +31,9 @@ export function FormDrawer<Values extends object>(properties: Properties<Values>
   const [error, setError] = useState<unknown>(null);
   const notice = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (open) form.setFieldsValue(initial as never);
+    if (!open) return;
+    form.setFieldsValue(initial as never);
+    form.setFields(form.getFieldsError().map(({ name }) => ({ name, errors: [] })) as never);
     // Opening it fills it in; what changes outside meanwhile does not change what a person has typed.
   }, [open, form]);
   useEffect(() => {

@@ -28,8 +28,10 @@ function clock(periodMillis: number) {
 const slow = clock(10_000);
 const fast = clock(1_000);
 
-/** Now in milliseconds, renewed every ten seconds, or every second where a countdown is shown. */
+/** Now in milliseconds; shown anew every ten seconds, or every second where a countdown is shown. */
 export function useNow(every: 'second' | 'tenSeconds' = 'tenSeconds'): number {
   const source = every === 'second' ? fast : slow;
-  return useSyncExternalStore(source.subscribe, source.now);
+  useSyncExternalStore(source.subscribe, source.now);
+  // Not the last tick: what has just been made would lie in the future.
+  return Date.now();
 }

@@ -18,7 +18,7 @@ use crate::labels::Labels;
 use crate::page::{self, ListSpec, NAMED, RawQuery, list_of};
 use crate::path::Path;
 use crate::preconditions::{IfMatch, PreferWait};
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 use crate::state::AppState;
 use crate::time::Timestamp;
 
@@ -419,7 +419,7 @@ pub(crate) async fn get_limits(
 #[derive(Serialize, ToSchema)]
 #[schema(as = Rollout)]
 pub(crate) struct RolloutView {
-    /// The generation asked about.
+    /// The generation asked about; the newest, when none was.
     generation: u64,
     /// Reachable nodes that have it.
     applied: u64,
@@ -431,10 +431,11 @@ pub(crate) struct RolloutView {
     done: bool,
 }
 
-/// Show how far a change has come.
+/// Show how far a change has come, or whether nodes run the newest configuration.
 #[utoipa::path(get, path = "/v1/instances/{instance_id}/rollout", tag = "instances",
     params(("instance_id" = Uuid, Path),
-        ("generation" = u64, Query, description = "`Iotmq-Generation` of the answer to the change")),
+        ("generation" = Option<u64>, Query,
+            description = "`Iotmq-Generation` of the answer to the change; the newest of all, when left out")),
     responses((status = 200, description = "How far", body = RolloutView)))]
 pub(crate) async fn get_rollout(
     State(state): State<AppState>,
@@ -444,9 +445,8 @@ pub(crate) async fn get_rollout(
 ) -> Result<Json<RolloutView>, Problem> {
     let parameters = query.only(&["generation"])?;
     let generation = parameters.get("generation").map(|text| page::value("generation", text)).transpose()?;
-    let generation =
-        generation.ok_or_else(|| Problem::new(ProblemCode::InvalidParameter, "`generation` is required"))?;
-    let applied = state.services.rollout.progress(signed_in.caller(), instance, generation).await?;
+    let (generation, applied) =
+        state.services.rollout.progress(signed_in.caller(), instance, generation).await?;
     Ok(Json(RolloutView {
         generation,
         applied: applied.applied,

@@ -295,7 +295,7 @@ pub(crate) async fn list_messages(
     Ok(Answer::ok(MessageList { items, next_cursor, coverage: coverage.into() }))
 }
 
-/// Show a stored message, whole.
+/// Show a stored message, its payload cut after 64 KiB.
 #[utoipa::path(get, path = "/v1/instances/{instance_id}/messages/{message_id}", tag = "messages",
     params(("instance_id" = Uuid, Path), ("message_id" = MessageId, Path)),
     responses((status = 200, description = "The message", body = MessageView)))]
@@ -383,8 +383,9 @@ pub(crate) struct PublishedMessage {
 /// Publish a message without a device.
 ///
 /// Answered once a client at QoS 1 would have its acknowledgement. The message goes to the node that has most of the
-/// instance's clients. After a failure with `node_unavailable` or `query_timeout` it may have been published all the
-/// same.
+/// instance's clients. A failure with `uncertain: true` means that nobody knows whether it is published: under the same
+/// `Idempotency-Key` that answer comes again and nothing is published again; to publish again, at the risk of doing it
+/// twice, take a new key. After any other failure it is not published, and the key is free again.
 #[utoipa::path(post, path = "/v1/instances/{instance_id}/messages/publish", tag = "messages",
     params(("instance_id" = Uuid, Path)), request_body = PublishRequest,
     responses((status = 200, description = "Published", body = PublishedMessage)))]

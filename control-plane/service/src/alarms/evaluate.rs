@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::feed::InstanceState;
 use contract::ids::{AlarmId, AlarmRuleId, InstanceId};
 use contract::metrics;
 use store::StoreError;
 use store::actor::Actor;
-use store::alarm_rules::{AlarmRule, Condition};
+use store::alarm_rules::{AlarmRule, Condition, RuleState};
 use store::alarms::{Alarm, AlarmState, ResolvedReason};
 use store::instances::Instance;
 use uuid::Uuid;
@@ -20,30 +21,79 @@ use super::outbox::{self, AlarmEvent};
 use crate::Services;
 use crate::core::Core;
 use crate::ids::new_id;
+use crate::nodes::seen_since;
 use crate::write::Write;
 
 /// How many rules are read at one time.
 const RULES_MAX: i64 = 500;
-/// How long a process that has just begun waits for the first word of the nodes before it says that there is none.
+/// How long a process that has just begun waits for the first word of each node before it says that there is none.
 const START_GRACE: TimeDelta = TimeDelta::seconds(30);
 
 /// Evaluates every rule that was not evaluated within the last half of the period; answers how many have changed.
+/// What fails of one instance is logged and holds up no other; the first failure is the answer in the end.
 pub async fn evaluate_alarms(services: &Services, period: TimeDelta) -> Result<u64, StoreError> {
     let core = &services.core;
     let now = core.now();
     let mut after = (InstanceId(Uuid::nil()), AlarmRuleId(Uuid::nil()));
-    let mut changes = 0;
+    let nodes = hear_nodes(core, now).await?;
+    if nodes == Nodes::NotHeard {
+        return Ok(0);
+    }
+    let mut sum = Sum::default();
     loop {
         let mut connection = core.store.read().await?;
         let looked = (now - period / 2, now);
         let rules =
             store::alarm_rules::list_due_of_all_tenants(&mut connection, looked, after, RULES_MAX).await?;
-        let Some(last) = rules.last() else { return Ok(changes) };
+        let Some(last) = rules.last() else { return sum.outcome() };
         after = (last.instance, last.id);
         let ids: Vec<AlarmRuleId> = rules.iter().map(|rule| rule.id).collect();
         let open = store::alarms::list_open_of_all_tenants(&mut connection, &ids).await?;
         drop(connection);
-        changes += evaluate(core, rules, open, now).await?;
+        evaluate(core, rules, open, (nodes, now), &mut sum).await;
+    }
+}
+
+/// What this process has heard of the nodes that run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Nodes {
+    /// All have told of metrics lately.
+    Heard,
+    /// Some have not: what they count is missing.
+    Missing,
+    /// None has: all that runs is heard by others.
+    NotHeard,
+}
+
+async fn hear_nodes(core: &Core, now: DateTime<Utc>) -> Result<Nodes, StoreError> {
+    let reachable = store::nodes::list_seen(&mut *core.store.read().await?, seen_since(core)).await?;
+    let heard = core.ring.nodes_heard(now);
+    Ok(match reachable.iter().filter(|node| !heard.contains(node)).count() {
+        0 => Nodes::Heard,
+        _ if heard.is_empty() => Nodes::NotHeard,
+        _ => Nodes::Missing,
+    })
+}
+
+/// What has come of many instances.
+#[derive(Default)]
+struct Sum {
+    changes: u64,
+    failure: Option<StoreError>,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: Result<u64, StoreError>) {
+        match outcome {
+            Ok(changes) => self.changes += changes,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+
+    fn outcome(self) -> Result<u64, StoreError> {
+        self.failure.map_or(Ok(self.changes), Err)
     }
 }
 
@@ -51,43 +101,60 @@ async fn evaluate(
     core: &Core,
     rules: Vec<AlarmRule>,
     open: Vec<Alarm>,
-    now: DateTime<Utc>,
-) -> Result<u64, StoreError> {
+    (nodes, now): (Nodes, DateTime<Utc>),
+    sum: &mut Sum,
+) {
     let open: HashMap<AlarmRuleId, Open> = open.iter().map(|alarm| (alarm.rule, open_of(alarm))).collect();
     let mut unchanged = Vec::new();
     let mut changed: BTreeMap<InstanceId, Vec<(AlarmRule, Reading)>> = BTreeMap::new();
     for rule in rules {
-        let reading = read(core, &rule, now);
-        if reading == Reading::Unknown && now - core.started_at < START_GRACE {
+        let reading = read(core, &rule, nodes, now);
+        let (found, effect) = step(rule_of(&rule), rule.evaluated, open.get(&rule.id).copied(), reading, now);
+        if found.state == RuleState::NoData && now - core.started_at < START_GRACE {
             continue;
         }
-        let (found, effect) = step(rule_of(&rule), rule.evaluated, open.get(&rule.id).copied(), reading, now);
         let before = rule.evaluated;
         let stands = (before.state, before.pending_since) == (found.state, found.pending_since);
         if effect == Effect::Nothing && stands {
-            unchanged.push((rule.id, found.value));
+            unchanged.push((rule.id, rule.revision, found.value));
         } else {
             changed.entry(rule.instance).or_default().push((rule, reading));
         }
     }
-    let mut tx = core.store.begin().await?;
-    store::alarm_rules::touch_of_all_tenants(&mut tx, &unchanged, now).await?;
-    tx.commit().await?;
-    let mut changes = 0;
-    for (instance, rules) in changed {
-        changes += apply(core, instance, rules, now).await?;
+    let touched = touch(core, &unchanged, now).await;
+    if let Err(error) = &touched {
+        tracing::warn!(?error, rules = unchanged.len(), "that alarm rules were evaluated cannot be noted");
     }
-    Ok(changes)
+    sum.add(touched);
+    for (instance, rules) in changed {
+        let applied = apply(core, instance, rules, now).await;
+        if let Err(error) = &applied {
+            tracing::warn!(instance.id = %instance, ?error, "alarm rules cannot be evaluated, will look again");
+        }
+        sum.add(applied);
+    }
+}
+
+/// Notes what stands as it stood, which is no change.
+async fn touch(
+    core: &Core,
+    unchanged: &[(AlarmRuleId, i64, Option<u64>)],
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let mut tx = core.store.begin().await?;
+    store::alarm_rules::touch_of_all_tenants(&mut tx, unchanged, now).await?;
+    tx.commit().await?;
+    Ok(0)
 }
 
 /// What the ring says of a rule's metric.
-fn read(core: &Core, rule: &AlarmRule, now: DateTime<Utc>) -> Reading {
+fn read(core: &Core, rule: &AlarmRule, nodes: Nodes, now: DateTime<Utc>) -> Reading {
     let Condition::Threshold(threshold) = &rule.condition;
     // A metric of a later release, after a way back.
     let Some(metric) = metrics::find(&threshold.metric) else { return Reading::Unknown };
     let window = TimeDelta::seconds(i64::try_from(threshold.window_secs).unwrap_or(i64::MAX / 1_000));
     match core.ring.read(rule.instance, metric, threshold.reason.as_deref(), window, now) {
-        Some(reading) if reading.is_complete => Reading::Exactly(reading.value),
+        Some(reading) if reading.is_complete && nodes == Nodes::Heard => Reading::Exactly(reading.value),
         Some(reading) => Reading::AtLeast(reading.value),
         None => Reading::Unknown,
     }
@@ -112,7 +179,9 @@ async fn apply(
     let seen = store::instances::find_of_all_tenants(&mut write.tx, instance).await?;
     let Some(tenant) = seen.map(|instance| instance.tenant) else { return Ok(0) };
     let locked = store::instances::lock(&mut write.tx, tenant, instance).await?;
-    let Some(instance) = locked.filter(|instance| instance.deleted_at.is_none()) else { return Ok(0) };
+    let Some(instance) = locked.filter(|instance| instance.state == InstanceState::Running) else {
+        return Ok(0);
+    };
     let mut changes = 0;
     for (seen, reading) in rules {
         let rule = store::alarm_rules::find(&mut write.tx, instance.id, seen.id).await?;

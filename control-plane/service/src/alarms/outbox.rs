@@ -2,7 +2,7 @@
 //!
 //! The body is CloudEvents 1.0. An event has one id, whatever the number of channels; a delivery has an id of its own.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use contract::ids::{ChannelId, DeliveryId, InstanceId};
 use serde_json::{Value, json};
 use store::alarms::Alarm;
@@ -11,6 +11,7 @@ use store::deliveries::{Delivery, DeliveryState};
 use store::instances::Instance;
 use store::{PgConnection, StoreError};
 
+use crate::channels::TEST_SECS_MIN;
 use crate::ids::new_id;
 
 /// Why a delivery failed that was never tried.
@@ -72,6 +73,19 @@ pub(crate) async fn tell_test(
     });
     let body = body(instance.id, TEST, &subject, data, now);
     write(connection, instance, channel, TEST, &body, now).await
+}
+
+/// In how many seconds a channel may be tried again; none: now.
+pub(crate) async fn wait_for_test(
+    connection: &mut PgConnection,
+    channel: &Channel,
+    now: DateTime<Utc>,
+) -> Result<Option<u64>, StoreError> {
+    let apart = TimeDelta::seconds(TEST_SECS_MIN.cast_signed());
+    let newest =
+        store::deliveries::find_newest(connection, channel.instance, channel.id, TEST, now - apart).await?;
+    let wait = newest.map(|newest| (newest + apart - now).num_milliseconds().unsigned_abs());
+    Ok(wait.map(|millis| millis.div_ceil(1_000).clamp(1, TEST_SECS_MIN)))
 }
 
 /// How many deliveries of an instance have not arrived yet, counted as far as its limit.

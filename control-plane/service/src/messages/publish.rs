@@ -3,22 +3,27 @@
 //! Nodes do not share a message engine yet, so the message goes to the node that has most of the instance's clients,
 //! and those elsewhere do not receive it. It goes to exactly one: another is tried only where nothing was sent.
 
+use std::sync::Arc;
+
 use contract::base64::Base64;
 use contract::feed::{InstanceState, TopicMode};
 use contract::ids::InstanceId;
 use contract::message::{MessageId, PublishAnswer, PublishRequest};
 use contract::qos::Qos;
 use contract::topic::{check_name, first_level, levels};
+use serde_json::json;
 use store::StoreError;
 use store::instances::Instance;
+use tracing::Instrument as _;
 
 use super::Messages;
 use crate::access::{AccessError, Action, Caller};
 use crate::core::Core;
 use crate::error::{Invalid, WrongState, takes_get_error};
-use crate::node_calls::NodeCallError;
+use crate::node_calls::{NodeCallError, Peer};
 use crate::nodes::seen_since;
 use crate::validate::Check;
+use crate::write::{Audited, Write};
 
 /// A message of an application.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,10 +65,13 @@ pub enum PublishError {
     /// The node's store takes nothing for now; nothing was published.
     #[error("the node's message store takes nothing for now")]
     StorageUnavailable,
-    /// No node took it. Where one had been sent it, it may have been published all the same.
-    #[error("no node has taken the message")]
+    /// No node that the instance has can be reached; nothing was published.
+    #[error("no node can be reached to publish the message")]
     NodeUnavailable,
-    /// The node did not say in time what became of it.
+    /// The node went away before it said what became of it: it may be published.
+    #[error("the node went away before it said whether it has published the message")]
+    Unknown,
+    /// The node did not say in time what became of it: it may be published.
     #[error("the node did not say in time whether it has published the message")]
     TimedOut,
     /// The database failed.
@@ -72,6 +80,14 @@ pub enum PublishError {
 }
 
 takes_get_error!(PublishError);
+
+impl PublishError {
+    /// Whether the message may have been published all the same.
+    #[must_use]
+    pub const fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Unknown | Self::TimedOut)
+    }
+}
 
 impl Messages {
     /// Publishes a message; done once it is acknowledged as a message of QoS 1 would be.
@@ -89,25 +105,80 @@ impl Messages {
         let NewMessage { topic, payload, qos, retain } = new;
         let request = PublishRequest { instance: instance.id, topic, payload: Base64(payload), qos, retain };
         let seen_since = seen_since(&self.core);
-        let peers = self.peers(instance.id).await?.into_iter();
-        for peer in peers.filter(|peer| peer.address.is_some() && peer.last_seen_at >= seen_since) {
-            match self.core.node_calls.publish(&peer, &request).await {
-                Ok(PublishAnswer { id, matched }) => {
-                    let id = id.map(|id| MessageId { shard: peer.number, ..id });
-                    return Ok(Published { id, matched });
-                }
-                Err(NodeCallError::NotReached | NodeCallError::Closed) => {
-                    tracing::warn!(node = %peer.id, "a node that reports cannot be reached");
-                }
-                Err(NodeCallError::TimedOut) => return Err(PublishError::TimedOut),
-                Err(NodeCallError::Refused { code }) => return Err(refused(&code, &instance)),
-                Err(error @ (NodeCallError::Broken | NodeCallError::NotBelieved)) => {
-                    tracing::warn!(node = %peer.id, %error, "a message may or may not be published");
-                    return Err(PublishError::NodeUnavailable);
-                }
+        let mut peers = self.peers(instance.id).await?;
+        peers.retain(|peer| peer.address.is_some() && peer.last_seen_at >= seen_since);
+        let (core, caller) = (Arc::clone(&self.core), caller.clone());
+        let run = async move {
+            let outcome = send(&core, &instance, &peers, &request).await;
+            audit(&core, &caller, &instance, &request, &outcome).await;
+            outcome
+        };
+        // To its end even when nobody waits any more: what was sent is in the audit log.
+        tokio::spawn(run.in_current_span()).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "publishing broke off: a message may or may not be published");
+            Err(PublishError::Unknown)
+        })
+    }
+}
+
+/// Hands the message to the first node that can be reached.
+async fn send(
+    core: &Core,
+    instance: &Instance,
+    peers: &[Peer],
+    request: &PublishRequest,
+) -> Result<Published, PublishError> {
+    for peer in peers {
+        match core.node_calls.publish(peer, request).await {
+            Ok(PublishAnswer { id, matched }) => {
+                let id = id.map(|id| MessageId { shard: peer.number, ..id });
+                return Ok(Published { id, matched });
+            }
+            Err(NodeCallError::NotReached | NodeCallError::Closed) => {
+                tracing::warn!(node = %peer.id, "a node that reports cannot be reached");
+            }
+            Err(NodeCallError::TimedOut) => return Err(PublishError::TimedOut),
+            Err(NodeCallError::Refused { code }) => return Err(refused(&code, instance)),
+            Err(error @ (NodeCallError::Broken | NodeCallError::NotBelieved)) => {
+                tracing::warn!(node = %peer.id, %error, "a message may or may not be published");
+                return Err(PublishError::Unknown);
             }
         }
-        Err(PublishError::NodeUnavailable)
+    }
+    Err(PublishError::NodeUnavailable)
+}
+
+/// Notes what is, or may be, published; never the payload. What was refused is not noted.
+async fn audit(
+    core: &Core,
+    caller: &Caller,
+    instance: &Instance,
+    request: &PublishRequest,
+    outcome: &Result<Published, PublishError>,
+) {
+    let (topic, bytes) = (&request.topic, request.payload.0.len());
+    let after = match outcome {
+        Ok(Published { id, matched }) => {
+            json!({"topic": topic, "bytes": bytes, "id": id, "matched": matched})
+        }
+        Err(error) if error.is_uncertain() => json!({"topic": topic, "bytes": bytes, "uncertain": true}),
+        Err(_) => return,
+    };
+    let audited = Audited {
+        action: "publish_message",
+        resource: "topic",
+        id: first_level(topic),
+        before: None,
+        after: Some(after),
+    };
+    let written = async {
+        let mut write = Write::begin(core, caller).await?;
+        write.audit_in(instance, audited);
+        write.commit().await
+    };
+    // The message is published: who is told that it is not publishes it again.
+    if let Err(error) = written.await {
+        tracing::error!(?error, instance = %instance.id, topic, bytes, "a published message is not in the audit log");
     }
 }
 
@@ -156,7 +227,8 @@ fn refused(code: &str, instance: &Instance) -> PublishError {
         }
         "storage_unavailable" => PublishError::StorageUnavailable,
         "busy" => PublishError::Busy,
-        "node_stopping" => PublishError::NodeUnavailable,
+        // Also when it stops after it has taken the message.
+        "node_stopping" => PublishError::Unknown,
         "topic_not_provisioned" => {
             Invalid::field("/topic", "unknown", "the instance has no such topic").into()
         }

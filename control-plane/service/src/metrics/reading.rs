@@ -38,7 +38,8 @@ impl NodeProgress {
         self.told_until + NODE_GONE_SECS > now || self.heard_at + NODE_GONE_SECS > now
     }
 
-    const fn is_lost(&self, now: u64) -> bool {
+    /// Whether what it would tell is missing.
+    pub(super) const fn is_lost(&self, now: u64) -> bool {
         self.told_until + NODE_LATE_SECS < now
     }
 

@@ -1,9 +1,10 @@
 //! The last two hours of every instance's metrics, in memory: what nodes have told and the database may not have yet.
 //!
-//! The ring is fed by the nodes' reports alone. It never asks what time it is: whoever reads says `now`.
+//! The ring is fed by the nodes' reports and once, when the process begins, by what the database has. It never asks what
+//! time it is: whoever reads says `now`.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -49,6 +50,14 @@ pub(crate) struct Unwritten {
     pub(crate) chunk: Arc<[u8]>,
 }
 
+/// A chunk as the database has it.
+pub(crate) struct Kept {
+    pub(crate) minute: u64,
+    pub(crate) instance: InstanceId,
+    /// Bytes that have been read as a chunk before.
+    pub(crate) chunk: Arc<[u8]>,
+}
+
 struct Row {
     chunk: Arc<[u8]>,
     /// The database has not got all of it.
@@ -67,6 +76,8 @@ struct Held {
     /// By the number of the minute since 1970.
     minutes: BTreeMap<u64, Minute>,
     bytes: usize,
+    /// The minutes before this one have been let go.
+    oldest: u64,
     nodes: BTreeMap<NodeId, NodeProgress>,
 }
 
@@ -117,6 +128,24 @@ impl Ring {
         let (told, chunks) = (held.chunks(PLATFORM, from, until), held.chunks(instance, from, until));
         drop(held);
         reading::read(&Asked { metric, reason, from, until, now }, &nodes, &told, &chunks)
+    }
+
+    /// The nodes that have told of metrics lately.
+    pub(crate) fn nodes_heard(&self, now: DateTime<Utc>) -> BTreeSet<NodeId> {
+        let now = unix_secs(now);
+        self.lock().nodes.iter().filter(|(_, node)| !node.is_lost(now)).map(|(id, _)| *id).collect()
+    }
+
+    /// Takes what the database has; answers how many rows. What is told of at all is in the platform's rows: they come
+    /// last, so that nothing is believed to be 0 that has not been read.
+    pub(crate) fn refill(&self, rows: Vec<Kept>, now: DateTime<Utc>) -> u64 {
+        let mut held = self.lock();
+        let mut taken = 0;
+        for row in rows {
+            taken += u64::from(self.refill_row(&mut held, row));
+        }
+        held.keep_to(unix_secs(now) / u64::from(SECONDS), self.bytes_max);
+        taken
     }
 
     /// The chunks of an instance in which slots from one second to before another may be, by their minutes.
@@ -202,27 +231,49 @@ impl Ring {
         values: impl IntoIterator<Item = (SeriesKey, u64)>,
     ) {
         let minute = held.minutes.entry(number).or_default();
-        let row = minute.rows.get(&instance);
-        if row.is_none() && minute.rows.len() >= self.instances_max && instance != PLATFORM {
-            if !std::mem::replace(&mut minute.is_full, true) {
-                let instances_max = self.instances_max;
-                tracing::warn!(
-                    minute = number,
-                    instances_max,
-                    "metrics of further instances are not counted"
-                );
+        if !self.has_room(number, minute, instance) {
+            return;
+        }
+        let mut chunk = minute.rows.get(&instance).map(|row| decoded(&row.chunk)).unwrap_or_default();
+        if chunk.add(source, second, values) {
+            held.put(number, instance, Row { chunk: chunk.encode().into(), is_dirty: true });
+        }
+    }
+
+    /// Whether it was taken: not if the ring has it all, or has let go of the minute.
+    fn refill_row(&self, held: &mut Held, kept: Kept) -> bool {
+        let Kept { minute: number, instance, chunk } = kept;
+        if number < held.oldest {
+            return false;
+        }
+        let minute = held.minutes.entry(number).or_default();
+        if !self.has_room(number, minute, instance) {
+            return false;
+        }
+        let row = match minute.rows.get(&instance) {
+            None => Row { chunk, is_dirty: false },
+            Some(heard) => {
+                let mut both = decoded(&heard.chunk);
+                if !both.merge(&decoded(&chunk)) {
+                    return false;
+                }
+                Row { chunk: both.encode().into(), is_dirty: heard.is_dirty }
             }
-            return;
+        };
+        held.put(number, instance, row);
+        true
+    }
+
+    /// Whether the minute has the instance or can take it.
+    fn has_room(&self, number: u64, minute: &mut Minute, instance: InstanceId) -> bool {
+        let has = instance == PLATFORM
+            || minute.rows.len() < self.instances_max
+            || minute.rows.contains_key(&instance);
+        if !has && !std::mem::replace(&mut minute.is_full, true) {
+            let instances_max = self.instances_max;
+            tracing::warn!(minute = number, instances_max, "metrics of further instances are not counted");
         }
-        let mut chunk = row.map(|row| decoded(&row.chunk)).unwrap_or_default();
-        if !chunk.add(source, second, values) {
-            return;
-        }
-        let bytes: Arc<[u8]> = chunk.encode().into();
-        held.bytes += bytes.len() + ROW_BYTES;
-        if let Some(before) = minute.rows.insert(instance, Row { chunk: bytes, is_dirty: true }) {
-            held.bytes -= before.chunk.len() + ROW_BYTES;
-        }
+        has
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -242,6 +293,13 @@ impl Held {
             .collect()
     }
 
+    fn put(&mut self, number: u64, instance: InstanceId, row: Row) {
+        self.bytes += row.chunk.len() + ROW_BYTES;
+        if let Some(before) = self.minutes.entry(number).or_default().rows.insert(instance, row) {
+            self.bytes -= before.chunk.len() + ROW_BYTES;
+        }
+    }
+
     /// Lets go of what is too old or too much.
     fn keep_to(&mut self, minute_now: u64, bytes_max: usize) {
         while let Some(oldest) = self.minutes.first_entry() {
@@ -251,6 +309,7 @@ impl Held {
             }
             let minute = *oldest.key();
             let rows = oldest.remove().rows;
+            self.oldest = self.oldest.max(minute + 1);
             let unwritten = rows.values().filter(|row| row.is_dirty).count();
             self.bytes -= rows.values().map(|row| row.chunk.len() + ROW_BYTES).sum::<usize>();
             if unwritten > 0 {

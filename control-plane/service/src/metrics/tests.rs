@@ -78,3 +78,10 @@ fn metrics_are_those_of_the_table() {
         assert!(find(names).is_err(), "{names:?}");
     }
 }
+
+#[tokio::test]
+async fn a_chart_whose_making_fails_is_no_empty_chart() {
+    let made = aside(|| -> Vec<Series> { panic!("on purpose") }).await;
+    assert!(matches!(made, Err(QueryMetricsError::Failed(_))));
+    assert_eq!(aside(|| 7).await.expect("made"), 7);
+}

@@ -2,7 +2,7 @@
 //! address that was checked: a name that changes its mind between check and connection changes nothing.
 
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::WebhookOptions;
 use super::address::Network;
@@ -22,22 +24,28 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 const LOOKUP_TIME_MAX: Duration = Duration::from_secs(4);
 /// The most bytes of an answer's body that are read, and of an error that are kept.
 const KEPT_BYTES_MAX: usize = 256;
+/// The most look-ups at one time. The system's cannot be broken off: each holds a thread until it has ended.
+const LOOKUPS_MAX: usize = 16;
 /// The most addresses of one name that are looked at.
 const ADDRESSES_MAX: usize = 32;
 /// What the platform calls itself.
 const USER_AGENT: &str = concat!("iotmq-webhook/", env!("CARGO_PKG_VERSION"));
 
-/// Finds the addresses of a name.
-pub(crate) type Lookup =
-    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
+/// What a look-up comes to.
+type Found = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
+
+/// Finds the addresses of a name, and keeps the permit for as long as that goes on, though nobody may wait for it.
+pub(crate) type Lookup = Arc<dyn Fn(String, OwnedSemaphorePermit) -> Found + Send + Sync>;
 
 /// The system's way to find addresses.
 pub(crate) fn system_lookup() -> Lookup {
-    Arc::new(|name| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
+    Arc::new(|name, permit| {
+        let look_up = move || {
+            let _permit = permit;
+            let found = (name.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip()).take(ADDRESSES_MAX).collect())
-        })
+        };
+        Box::pin(async move { tokio::task::spawn_blocking(look_up).await? })
     })
 }
 
@@ -63,6 +71,7 @@ pub(crate) struct Calls {
 struct Rules {
     allowed: Arc<[Network]>,
     lookup: Lookup,
+    lookups: Arc<Semaphore>,
 }
 
 impl Rules {
@@ -70,8 +79,13 @@ impl Rules {
         check_addresses(host, addresses, is_plain, &self.allowed, is_own)
     }
 
-    async fn resolve(&self, host: &str, is_plain: bool) -> Result<Vec<IpAddr>, TargetError> {
-        let found = (self.lookup)(host.to_owned()).await;
+    async fn resolve(
+        &self,
+        host: &str,
+        is_plain: bool,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Vec<IpAddr>, TargetError> {
+        let found = (self.lookup)(host.to_owned(), permit).await;
         let addresses = found.map_err(|_| TargetError::Unknown(host.to_owned()))?;
         self.check(host, &addresses, is_plain)?;
         Ok(addresses)
@@ -93,7 +107,8 @@ impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
         let (rules, is_plain) = (self.rules.clone(), self.is_plain);
         Box::pin(async move {
-            let addresses = rules.resolve(name.as_str(), is_plain).await?;
+            let permit = Arc::clone(&rules.lookups).acquire_owned().await?;
+            let addresses = rules.resolve(name.as_str(), is_plain, permit).await?;
             // The port is the URL's.
             let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
             let addresses: Addrs = Box::new(addresses);
@@ -109,19 +124,27 @@ impl Calls {
     }
 
     pub(crate) fn new(allowed: Vec<Network>, lookup: Lookup) -> Self {
-        let rules = Rules { allowed: allowed.into(), lookup };
+        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        let rules = Rules { allowed: allowed.into(), lookup, lookups };
         Self { rules, time_max: CALL_TIME_MAX, https: OnceLock::new(), http: OnceLock::new() }
     }
 
-    /// Whether the URL may be called as things are now. A name that cannot be found now may be found later: it is
-    /// refused only where plain HTTP would be spoken to nobody knows whom.
+    /// Whether the URL may be called as things are now. A name that cannot be found now, or not be looked for because
+    /// many others are, may be found later: it is refused only where plain HTTP would be spoken to nobody knows whom.
     pub(crate) async fn check(&self, target: &Target) -> Result<(), TargetError> {
         if let Some(address) = target.literal() {
             return self.rules.check(target.host(), &[address], target.is_plain());
         }
-        let resolved = self.rules.resolve(target.host(), target.is_plain());
-        let resolved = tokio::time::timeout(LOOKUP_TIME_MAX.min(self.time_max), resolved).await;
-        match resolved.unwrap_or_else(|_| Err(TargetError::Unknown(target.host().to_owned()))) {
+        let unknown = || Err(TargetError::Unknown(target.host().to_owned()));
+        let resolved = match Arc::clone(&self.rules.lookups).try_acquire_owned() {
+            Ok(permit) => {
+                let resolved = self.rules.resolve(target.host(), target.is_plain(), permit);
+                let resolved = tokio::time::timeout(LOOKUP_TIME_MAX.min(self.time_max), resolved).await;
+                resolved.unwrap_or_else(|_| unknown())
+            }
+            Err(_) => unknown(),
+        };
+        match resolved {
             Err(TargetError::Unknown(_)) if !target.is_plain() => Ok(()),
             other => other.map(|_| ()),
         }

@@ -18,7 +18,7 @@ pub enum TargetError {
     /// It is plain HTTP to an address where the operator does not admit that.
     #[error("`{0}` is called over `https` only")]
     Plain(String),
-    /// An address of the host is not called.
+    /// The host is an address that is not called.
     #[error("`{host}` is `{address}`, which is {what}")]
     Forbidden {
         /// The host as the URL has it.
@@ -28,6 +28,10 @@ pub enum TargetError {
         /// What it is.
         what: &'static str,
     },
+    /// An address that the host's name means is not called. Which one is not said: it would tell who asks what names
+    /// mean inside the platform's own network.
+    #[error("`{0}` leads to an address that is not called")]
+    Internal(String),
     /// The host has no address.
     #[error("`{0}` has no address")]
     Unknown(String),
@@ -106,7 +110,10 @@ pub fn check_addresses(
         return Err(TargetError::Unknown(host.to_owned()));
     }
     for address in addresses {
-        let forbidden = |what| TargetError::Forbidden { host: host.to_owned(), address: *address, what };
+        let forbidden = |what| match host.parse::<IpAddr>() {
+            Ok(_) => TargetError::Forbidden { host: host.to_owned(), address: *address, what },
+            Err(_) => TargetError::Internal(host.to_owned()),
+        };
         match judge(*address, allowed) {
             Verdict::Forbidden(what) => return Err(forbidden(what)),
             Verdict::Public if is_own(*address) => return Err(forbidden("the platform's own")),
@@ -171,18 +178,24 @@ mod tests {
     fn one_bad_address_spoils_a_host() {
         let own: IpAddr = "9.9.9.9".parse().expect("an address");
         let allowed: Vec<Network> = vec!["127.0.0.0/8".parse().expect("a network")];
-        let check = |addresses: &[&str], is_plain| {
+        let check_host = |host: &str, addresses: &[&str], is_plain| {
             let addresses: Vec<IpAddr> = addresses.iter().map(|it| it.parse().expect("an address")).collect();
-            check_addresses("h", &addresses, is_plain, &allowed, |address| address == own)
+            check_addresses(host, &addresses, is_plain, &allowed, |address| address == own)
         };
+        let check = |addresses: &[&str], is_plain| check_host("h", addresses, is_plain);
         assert_eq!(check(&["8.8.8.8", "2606:4700::1111"], false), Ok(()));
         assert_eq!(check(&["127.0.0.1"], true), Ok(()), "admitted, over plain HTTP too");
         assert_eq!(check(&["8.8.8.8"], true), Err(TargetError::Plain("h".to_owned())));
         assert_eq!(check(&["127.0.0.1", "8.8.8.8"], true), Err(TargetError::Plain("h".to_owned())));
         assert_eq!(check(&[], false), Err(TargetError::Unknown("h".to_owned())));
-        let error = check(&["8.8.8.8", "10.0.0.1"], false).expect_err("private");
-        assert_eq!(error.to_string(), "`h` is `10.0.0.1`, which is private");
-        let error = check(&["9.9.9.9"], false).expect_err("our own");
-        assert_eq!(error.to_string(), "`h` is `9.9.9.9`, which is the platform's own");
+        let told = |host: &str, addresses: &[&str]| {
+            check_host(host, addresses, false).expect_err("not to be called").to_string()
+        };
+        // What a name means inside is nobody's business; who writes an address knows it.
+        for addresses in [&["8.8.8.8", "10.0.0.1"][..], &["9.9.9.9"], &["127.0.0.1", "::1"]] {
+            assert_eq!(told("h", addresses), "`h` leads to an address that is not called");
+        }
+        assert_eq!(told("10.0.0.1", &["10.0.0.1"]), "`10.0.0.1` is `10.0.0.1`, which is private");
+        assert_eq!(told("9.9.9.9", &["9.9.9.9"]), "`9.9.9.9` is `9.9.9.9`, which is the platform's own");
     }
 }

@@ -110,7 +110,7 @@ async fn try_all(world: &World, by: &Caller, on: Target) -> Vec<(&'static str, c
         "restore_instance": it.instances.restore(by, on.instance);
         "delete_instance": it.instances.delete(by, on.instance, Some(0));
         "list_limits": it.instances.limits(by, on.instance);
-        "get_rollout": it.rollout.progress(by, on.instance, 1);
+        "get_rollout": it.rollout.progress(by, on.instance, Some(1));
         "list_signing_keys": it.signing_keys.list(by, on.instance);
         "rotate_signing_key": it.signing_keys.rotate(by, on.instance, Some(u64::MAX));
         "revoke_signing_key": it.signing_keys.revoke(by, on.instance, "k99");

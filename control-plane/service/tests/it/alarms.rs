@@ -15,6 +15,7 @@ use service::alarm_rules::{
 use service::alarms::{Alarm, AlarmFilter, AlarmState, ResolvedReason, evaluate_alarms};
 use service::clock::millis;
 use service::error::UpdateError;
+use service::metrics::refill;
 use service::nodes::NodeCaller;
 use service::page::ListQuery;
 use service::reconcile;
@@ -248,6 +249,131 @@ async fn another_process_goes_on_where_one_has_ended() {
     }
     let alarm = stage.alarm().await;
     assert_eq!(alarm.fired_at, rule.created_at + TimeDelta::seconds(40), "30 s after it was first seen");
+}
+
+#[tokio::test]
+async fn a_process_that_begins_hears_every_node_before_it_finds_too_little() {
+    let stage = Stage::new().await;
+    let Condition::Threshold(threshold) = above("few", 7, 9).condition;
+    let condition = Condition::Threshold(Threshold { compare: Compare::Below, ..threshold });
+    let rule = stage.rule(NewAlarmRule { condition, ..above("few", 7, 9) }).await;
+    let second = stage.world.node("two").await;
+    for _ in 0..2 {
+        stage.world.pass(PERIOD);
+        stage.told(&stage.world.services, second, 5).await;
+        stage.told(&stage.world.services, stage.node, 5).await;
+        stage.evaluate().await;
+    }
+    reconcile::flush_metrics(&stage.world.services).await.expect("flushed");
+    let next = stage.world.another_controller();
+    refill(&next).await.expect("read");
+    stage.world.pass(PERIOD);
+    for node in [stage.node, second] {
+        stage.told(&next, node, 5).await;
+        assert_eq!(evaluate_alarms(&next, PERIOD).await.expect("evaluated"), 0);
+        assert_eq!(stage.state(&rule).await, RuleState::Ok);
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_hears_is_missing_and_not_nothing() {
+    let stage = Stage::new().await;
+    let rule = stage.rule(above("many", 100, 80)).await;
+    let second = stage.world.node("two").await;
+    let all = &stage.world.services;
+    let pass = async |hears: &[(&Services, NodeCaller)]| {
+        stage.world.pass(PERIOD);
+        for (services, node) in hears {
+            stage.told(services, *node, 60).await;
+        }
+    };
+    pass(&[(all, stage.node), (all, second)]).await;
+    stage.evaluate().await;
+    assert_eq!(stage.state(&rule).await, RuleState::Firing);
+    let next = stage.world.another_controller();
+    // Until it has run for so long that it would say what it does not know.
+    for _ in 0..4 {
+        pass(&[(all, stage.node), (all, second)]).await;
+        assert_eq!(evaluate_alarms(&next, PERIOD).await.expect("evaluated"), 0, "it hears no node");
+        assert_eq!(stage.state(&rule).await, RuleState::Firing);
+    }
+    pass(&[(all, stage.node), (&next, second)]).await;
+    assert_eq!(evaluate_alarms(&next, PERIOD).await.expect("evaluated"), 1, "it hears one of two");
+    assert_eq!(stage.state(&rule).await, RuleState::NoData);
+    assert_eq!(stage.alarm().await.state, AlarmState::Firing);
+    pass(&[(&next, stage.node), (&next, second)]).await;
+    evaluate_alarms(&next, PERIOD).await.expect("evaluated");
+    assert_eq!(stage.state(&rule).await, RuleState::Firing);
+}
+
+#[tokio::test]
+async fn what_fails_of_one_instance_holds_up_no_other() {
+    let stage = Stage::new().await;
+    let other = stage.world.instance(&stage.tenant, "other").await;
+    let rules = &stage.world.services.alarm_rules;
+    // Instances are taken in the order of their ids: one that fails comes before one that does not, and after one.
+    let last = stage.world.instance(&stage.tenant, "last").await;
+    let few = |name| {
+        let NewAlarmRule { condition: Condition::Threshold(threshold), .. } = above(name, 7, 9);
+        let threshold = Threshold { compare: Compare::Below, ..threshold };
+        NewAlarmRule { condition: Condition::Threshold(threshold), ..above(name, 7, 9) }
+    };
+    for instance in [stage.instance, other.id, last.id] {
+        rules.create(stage.owner(), instance, few("few")).await.expect("a rule");
+    }
+    stage.world.sql(&format!(
+        "ALTER TABLE alarm ADD CONSTRAINT alarm_broken CHECK (instance_id <> '{}') NOT VALID",
+        other.id
+    ));
+    stage.world.pass(PERIOD);
+    stage.told(&stage.world.services, stage.node, 5).await;
+    evaluate_alarms(&stage.world.services, PERIOD).await.expect_err("one has failed");
+    let count = async |instance| {
+        let (filter, query) = (AlarmFilter::default(), ListQuery::default());
+        let page = stage.world.services.alarms.list(stage.owner(), instance, filter, &query).await;
+        page.expect("a page").items.len()
+    };
+    assert_eq!([count(stage.instance).await, count(other.id).await, count(last.id).await], [1, 0, 1]);
+    stage.world.sql("ALTER TABLE alarm DROP CONSTRAINT alarm_broken");
+    assert_eq!(stage.evaluate().await, 1, "it has its turn again");
+    assert_eq!(count(other.id).await, 1);
+}
+
+#[tokio::test]
+async fn what_is_suspended_or_deleted_raises_no_alarm() {
+    let stage = Stage::new().await;
+    let rule = stage.rule(above("many", 100, 80)).await;
+    let (it, operator) = (&stage.world.services, &stage.world.operator);
+    it.instances.suspend(stage.owner(), stage.instance).await.expect("suspended");
+    assert_eq!(stage.turn(100).await, 0);
+    it.instances.resume(stage.owner(), stage.instance).await.expect("resumed");
+    it.tenants.suspend(operator, stage.tenant.id).await.expect("suspended");
+    assert_eq!(stage.turn(100).await, 0);
+    it.tenants.resume(operator, stage.tenant.id).await.expect("resumed");
+    it.instances.delete(stage.owner(), stage.instance, None).await.expect("deleted");
+    assert_eq!(stage.turn(100).await, 0);
+    it.instances.restore(stage.owner(), stage.instance).await.expect("restored");
+    it.instances.resume(stage.owner(), stage.instance).await.expect("resumed");
+    assert_eq!(
+        (stage.state(&rule).await, stage.alarms(AlarmFilter::default()).await.len()),
+        (RuleState::Ok, 0)
+    );
+    assert_eq!(stage.turn(100).await, 1);
+    assert_eq!(stage.state(&rule).await, RuleState::Firing);
+}
+
+#[tokio::test]
+async fn what_was_measured_for_a_rule_that_has_changed_is_not_noted() {
+    let stage = Stage::new().await;
+    let rule = stage.rule(above("many", 100, 80)).await;
+    let now = stage.world.services.now();
+    for (revision, expected) in [(rule.revision - 1, 0), (rule.revision + 1, 0), (rule.revision, 1)] {
+        let mut tx = stage.world.store.begin().await.expect("a transaction");
+        let measured = [(rule.id, revision, Some(5))];
+        let noted = store::alarm_rules::touch_of_all_tenants(&mut tx, &measured, now).await;
+        assert_eq!(noted.expect("noted"), expected, "{revision}");
+        tx.commit().await.expect("committed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

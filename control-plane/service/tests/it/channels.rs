@@ -5,7 +5,7 @@ use contract::ids::InstanceId;
 use service::access::Caller;
 use service::channels::{
     Channel, ChannelKind, ChannelPatch, DeleteChannelError, Delivery, DeliveryState, NewChannel,
-    TestChannelError, WriteChannelError,
+    TEST_SECS_MIN, TestChannelError, WriteChannelError,
 };
 use service::error::UpdateError;
 use service::instances::ChangePlanError;
@@ -250,7 +250,108 @@ async fn a_disabled_channel_is_told_nothing() {
 async fn fill(world: &World, by: &Caller, instance: InstanceId, channel: &Channel, count: usize) {
     for _ in 0..count {
         world.services.channels.test(by, instance, channel.id).await.expect("on its way");
+        world.pass(TimeDelta::seconds(TEST_SECS_MIN.cast_signed()));
     }
+}
+
+#[tokio::test]
+async fn a_channel_is_tried_now_and_then_and_not_all_the_time() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let (channels, owner) = (&world.services.channels, &tenant.owner);
+    let (one, _) =
+        channels.create(owner, instance.id, webhook("one", "https://8.8.8.8/")).await.expect("made");
+    let (two, _) =
+        channels.create(owner, instance.id, webhook("two", "https://8.8.8.8/")).await.expect("made");
+    test(&world, owner, &one).await;
+    for (pass, expected) in [(0, 10), (1, 10), (8_998, 2), (1, 1), (999, 1)] {
+        world.pass(TimeDelta::milliseconds(pass));
+        let refused = channels.test(owner, instance.id, one.id).await;
+        assert!(
+            matches!(&refused, Err(TestChannelError::Lately(it)) if it.retry_after_secs == expected && it.channel == "one"),
+            "{expected}: {refused:?}"
+        );
+    }
+    test(&world, owner, &two).await;
+    world.pass(TimeDelta::milliseconds(1));
+    test(&world, owner, &one).await;
+    assert_eq!(deliveries(&world, owner, &one).await.len(), 2, "what is refused is not sent");
+}
+
+#[tokio::test]
+async fn what_is_suspended_or_deleted_tells_nothing() {
+    let world = World::new().await;
+    let receiver = Receiver::start().await;
+    let (tenant, instance) = world.demo().await;
+    let (it, owner) = (&world.services, &tenant.owner);
+    let made = it.channels.create(owner, instance.id, webhook("ops", &receiver.url)).await;
+    let (channel, _) = made.expect("made");
+    test(&world, owner, &channel).await;
+    it.instances.suspend(owner, instance.id).await.expect("suspended");
+    assert_eq!(deliver(&world).await, 0);
+    it.instances.resume(owner, instance.id).await.expect("resumed");
+    it.tenants.suspend(&world.operator, tenant.id).await.expect("suspended");
+    assert_eq!(deliver(&world).await, 0);
+    it.tenants.resume(&world.operator, tenant.id).await.expect("resumed");
+    // Another instance of the same tenant goes on.
+    let other = world.instance(&tenant, "other").await;
+    let made = it.channels.create(owner, other.id, webhook("ops", &receiver.url)).await;
+    test(&world, owner, &made.expect("made").0).await;
+    it.instances.delete(owner, instance.id, None).await.expect("deleted");
+    assert_eq!(deliver(&world).await, 1);
+    it.instances.restore(owner, instance.id).await.expect("restored");
+    it.instances.resume(owner, instance.id).await.expect("resumed");
+    assert_eq!(deliver(&world).await, 1);
+    assert_eq!(receiver.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_is_of_one_channel_of_one_instance() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let other = world.instance(&tenant, "other").await;
+    let (channels, owner) = (&world.services.channels, &tenant.owner);
+    let made = channels.create(owner, instance.id, webhook("ops", "https://8.8.8.8/")).await;
+    let channel = made.expect("made").0;
+    let second = channels.create(owner, instance.id, webhook("more", "https://8.8.8.8/")).await;
+    for channel in [&channel, &second.expect("made").0] {
+        test(&world, owner, channel).await;
+    }
+    // Ids are unique by chance alone: another instance may have the same.
+    world.sql(&format!(
+        "INSERT INTO channel SELECT channel_id, '{0}', name, kind, url, enabled, secret_sealed, NULL, NULL,
+             created_at, updated_at FROM channel WHERE channel_id = '{1}';
+         INSERT INTO delivery SELECT gen_random_uuid(), '{0}', channel_id, tenant_id, event, body, state, 0, NULL,
+             NULL, next_attempt_at, created_at FROM delivery WHERE channel_id = '{1}'",
+        other.id, channel.id
+    ));
+    let query = ListQuery { count: true, ..ListQuery::default() };
+    let page = channels.list_deliveries(owner, instance.id, channel.id, &query).await.expect("a page");
+    assert_eq!((page.total, page.items.len()), (Some(1), 1));
+}
+
+#[tokio::test]
+async fn tenants_whose_receivers_are_dead_do_not_hold_up_the_others() {
+    let world = World::new().await;
+    let mut tenants = Vec::new();
+    for name in ["dead", "alive"] {
+        let tenant = world.tenant(name).await;
+        let instance = world.instance(&tenant, "cars").await;
+        let new = webhook("ops", "https://8.8.8.8/");
+        let made = world.services.channels.create(&tenant.owner, instance.id, new).await;
+        fill(&world, &tenant.owner, instance.id, &made.expect("a channel").0, 4).await;
+        tenants.push(tenant.id);
+    }
+    let now = world.services.now();
+    let mut first = std::collections::HashSet::new();
+    // By chance: that one of them never has its turn comes once in 2^63.
+    for _ in 0..64 {
+        let mut tx = world.store.begin().await.expect("a transaction");
+        let until = now + TimeDelta::seconds(60);
+        let taken = store::deliveries::claim_of_all_tenants(&mut tx, (now, until), (4, 4), &[]).await;
+        first.extend(taken.expect("taken").iter().map(|it| it.tenant));
+    }
+    assert_eq!(first.len(), 2, "{first:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::base64::Base64;
@@ -12,19 +13,25 @@ use contract::message::{
 use contract::node::NodeReport;
 use contract::qos::Qos;
 use contract::topic::TopicFilter;
+use serde_json::json;
 use service::access::{AccessError, Role};
 use service::clock::millis;
 use service::instances::Instance;
-use service::messages::{MessagePage, MessagesQuery, Missing, NewMessage, PublishError, QueryMessagesError};
+use service::messages::{
+    MessagePage, MessagesQuery, Missing, NewMessage, PublishError, QueryMessagesError,
+    SHOWN_PAYLOAD_BYTES_MAX,
+};
 use service::node_calls::{Call, NodeCallError, NodeCalls, Peer};
 use service::nodes::NodeCaller;
+use service::page::ListQuery;
 use service::topics::{HistoryPatch, NewTopic};
+use tokio::sync::Notify;
 
 use crate::world::{Tenant, World, caller, no_instance};
 
 /// One node's log, by its name, and how it takes calls.
-#[derive(Default)]
-pub(crate) struct Cast(Mutex<BTreeMap<String, Part>>);
+#[derive(Clone, Default)]
+pub(crate) struct Cast(Arc<Mutex<BTreeMap<String, Part>>>);
 
 #[derive(Default)]
 struct Part {
@@ -32,6 +39,12 @@ struct Part {
     fails: Option<NodeCallError>,
     published: Vec<PublishRequest>,
     asked: usize,
+    /// How long it takes to give messages, how many calls it is at, and at how many it has been.
+    takes: Duration,
+    running: usize,
+    most_running: usize,
+    /// Is told that a message came, and tells when to go on.
+    publishing: Option<Arc<Notify>>,
 }
 
 impl Cast {
@@ -111,8 +124,19 @@ impl Part {
 
 impl NodeCalls for Cast {
     fn messages(&self, node: &Peer, query: &MessageQuery) -> Call<MessagesAnswer> {
-        let answer = self.with(&node.name, |part| part.answer(query));
-        Box::pin(std::future::ready(answer))
+        let (answer, takes) = self.with(&node.name, |part| {
+            part.running += 1;
+            part.most_running = part.most_running.max(part.running);
+            (part.answer(query), part.takes)
+        });
+        let (cast, node) = (self.clone(), node.name.clone());
+        Box::pin(async move {
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
+            cast.with(&node, |part| part.running -= 1);
+            answer
+        })
     }
 
     fn publish(&self, node: &Peer, request: &PublishRequest) -> Call<PublishAnswer> {
@@ -124,7 +148,14 @@ impl NodeCalls for Cast {
             let id = MessageId { shard: 0, record: part.published.len() as u64, index: 0 };
             Ok(PublishAnswer { id: Some(id), matched: 2 })
         });
-        Box::pin(std::future::ready(answer))
+        let publishing = self.with(&node.name, |part| part.publishing.clone());
+        Box::pin(async move {
+            if let Some(publishing) = publishing {
+                publishing.notify_one();
+                publishing.notified().await;
+            }
+            answer
+        })
     }
 }
 
@@ -361,6 +392,97 @@ async fn only_who_may_see_payloads_sees_them() {
 }
 
 #[tokio::test]
+async fn a_large_payload_is_shown_cut_and_downloaded_whole() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.store("one", "cars/1", "car-001", 20);
+    let large = vec![b'x'; usize::try_from(SHOWN_PAYLOAD_BYTES_MAX).expect("fits") + 1];
+    scene.cast.with("one", |part| {
+        let message = &mut part.log[0].1;
+        message.bytes = large.len() as u64;
+        message.payload = Base64(large.clone());
+    });
+    let id = scene.list(&filter("cars/#")).await.expect("a page").items[0].id;
+    let (messages, owner) = (&scene.world.services.messages, &scene.tenant.owner);
+    let shown = messages.get(owner, scene.instance.id, id).await.expect("the message");
+    assert_eq!((shown.payload.0.len(), shown.bytes), (large.len() - 1, large.len() as u64));
+    let whole = messages.payload(owner, scene.instance.id, id).await.expect("the payload");
+    assert_eq!(whole.payload.0, large);
+}
+
+#[tokio::test]
+async fn a_tenant_reads_few_whole_payloads_at_one_time() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.store("one", "cars/1", "car-001", 20);
+    let id = scene.list(&filter("cars/#")).await.expect("a page").items[0].id;
+    scene.cast.with("one", |part| part.takes = Duration::from_millis(100));
+    let mut reads = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (messages, owner) = (scene.world.services.messages.clone(), scene.tenant.owner.clone());
+        let instance = scene.instance.id;
+        reads.spawn(async move { messages.payload(&owner, instance, id).await.expect("the payload") });
+    }
+    assert_eq!(reads.join_all().await.len(), 6);
+    assert_eq!(scene.cast.with("one", |part| (part.most_running, part.running)), (4, 0));
+}
+
+#[tokio::test]
+async fn what_is_or_may_be_published_is_in_the_audit_log_without_its_payload() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.world.pass(TimeDelta::minutes(-10));
+    let published = scene.publish("cars/1/down").await.expect("published");
+    for failure in [NodeCallError::Broken, NodeCallError::TimedOut, NodeCallError::NotBelieved] {
+        scene.cast.fail("one", failure);
+        assert!(scene.publish("cars/2").await.is_err_and(|error| error.is_uncertain()));
+    }
+    let stopping = NodeCallError::Refused { code: "node_stopping".to_owned() };
+    scene.cast.fail("one", stopping);
+    assert!(scene.publish("cars/2").await.is_err_and(|error| error.is_uncertain()), "it may have taken it");
+    for failure in [NodeCallError::NotReached, NodeCallError::Refused { code: "busy".to_owned() }] {
+        scene.cast.fail("one", failure);
+        assert!(scene.publish("cars/3").await.is_err_and(|error| !error.is_uncertain()));
+    }
+    scene.publish("cars/+").await.expect_err("no topic");
+    let log = &scene.world.services.audit;
+    let page = log.list(&scene.tenant.owner, scene.tenant.id, &ListQuery::default()).await.expect("a page");
+    let mut rows: Vec<_> = page.items.into_iter().filter(|row| row.action == "publish_message").collect();
+    rows.sort_unstable_by_key(|row| row.id);
+    let after: Vec<_> = rows.iter().filter_map(|row| row.after.clone()).collect();
+    let sent = json!({"topic": "cars/1/down", "bytes": 4, "id": published.id, "matched": 2});
+    let unknown = json!({"topic": "cars/2", "bytes": 4, "uncertain": true});
+    assert_eq!(after.iter().filter(|it| **it == sent).count(), 1);
+    assert_eq!(after.iter().filter(|it| **it == unknown).count(), 4);
+    assert_eq!(after.len(), 5, "what was refused is not there: {after:?}");
+    for row in &rows {
+        assert_eq!((row.resource.as_str(), row.resource_id.as_str()), ("topic", "cars"));
+        assert_eq!((row.instance, row.actor), (Some(scene.instance.id), scene.tenant.owner.actor));
+    }
+}
+
+#[tokio::test]
+async fn a_publication_that_nobody_waits_for_any_more_is_in_the_audit_log() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.world.pass(TimeDelta::minutes(-10));
+    let asked = Arc::new(Notify::new());
+    scene.cast.with("one", |part| part.publishing = Some(Arc::clone(&asked)));
+    tokio::select! {
+        biased;
+        outcome = scene.publish("cars/1") => panic!("the node has not answered: {outcome:?}"),
+        () = asked.notified() => {}
+    }
+    asked.notify_one();
+    let noted = async {
+        let (log, query) = (&scene.world.services.audit, ListQuery::default());
+        loop {
+            let page = log.list(&scene.tenant.owner, scene.tenant.id, &query).await.expect("a page");
+            if page.items.iter().any(|row| row.action == "publish_message") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), noted).await.expect("it is noted");
+}
+
+#[tokio::test]
 async fn another_tenants_messages_are_not_there() {
     let scene = Scene::with_nodes(&["one"]).await;
     scene.store("one", "cars/1", "car-001", 20);
@@ -402,7 +524,7 @@ async fn a_message_goes_to_the_one_reachable_node_with_most_clients() {
     scene.publish("cars/1").await.expect("published by another");
     assert_eq!(counts(), [1, 1, 0]);
     scene.cast.fail("many", NodeCallError::Broken);
-    assert!(matches!(scene.publish("cars/1").await, Err(PublishError::NodeUnavailable)));
+    assert!(matches!(scene.publish("cars/1").await, Err(PublishError::Unknown)));
     assert_eq!(counts(), [1, 1, 0], "it may have been published: nobody else is asked");
 }
 

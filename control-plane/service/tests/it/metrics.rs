@@ -8,7 +8,7 @@ use contract::metrics::{InstanceSample, MetricsReport, find};
 use contract::node::NodeReport;
 use contract::time::UnixMillis;
 use service::access::{AccessError, Role};
-use service::metrics::{METRICS_KEPT, MetricsQuery, QueryMetricsError, Reading};
+use service::metrics::{METRICS_KEPT, MetricsQuery, QueryMetricsError, REFILL_MINUTES, Reading, refill};
 use service::nodes::NodeCaller;
 use service::{Services, reconcile};
 use uuid::Uuid;
@@ -264,4 +264,76 @@ async fn what_nodes_tell_is_read_by_alarm_rules() {
     assert_eq!(read("messages_in"), Some(Reading { value: 12, is_complete: true, until: at(60) }));
     world.pass(TimeDelta::seconds(31));
     assert_eq!(read("connections"), None, "no node has told of anything lately");
+}
+
+/// A slot as long as a minute, so that few of them fill an hour.
+fn minute(minute: u64, instance: InstanceId, messages_in: u64) -> MetricsReport {
+    MetricsReport { slot_millis: 60_000, ..slot(minute * 60, instance, sample(5, messages_in)) }
+}
+
+/// The messages of the longest window, as an alarm rule reads them.
+fn hour(services: &Services, instance: InstanceId) -> Option<Reading> {
+    let metric = find("messages_in").expect("a metric");
+    services.metrics.ring().read(instance, metric, None, TimeDelta::hours(1), services.now())
+}
+
+#[tokio::test]
+async fn a_process_that_begins_reads_the_windows_of_the_one_before_it() {
+    let world = World::new().await;
+    let (tenant, cars) = world.demo().await;
+    let robots = world.instance(&tenant, "robots").await;
+    let node = world.node("one").await;
+    let slots: Vec<_> = (0..70).map(|nth| minute(nth, cars.id, nth + 1)).collect();
+    world.pass(TimeDelta::minutes(70) + TimeDelta::seconds(3));
+    report(&world.services, node, slots.clone()).await;
+    let whole = Some(Reading { value: (11..=70).sum(), is_complete: true, until: at(70 * 60) });
+    assert_eq!(hour(&world.services, cars.id), whole);
+    reconcile::flush_metrics(&world.services).await.expect("flushed");
+
+    // The answer to its last report was lost: the node says it again, to whoever comes next.
+    let forgetful = world.another_controller();
+    report(&forgetful, node, slots[68..].to_vec()).await;
+    let little = Reading { value: 69 + 70, is_complete: false, until: at(70 * 60) };
+    assert_eq!(hour(&forgetful, cars.id), Some(little), "what is to be mended");
+    for heard_first in [true, false] {
+        let next = world.another_controller();
+        if heard_first {
+            report(&next, node, slots[68..].to_vec()).await;
+        }
+        let rows = refill(&next).await.expect("read");
+        let held = if heard_first { 2 } else { 0 };
+        assert_eq!(rows, 2 * (REFILL_MINUTES - held), "of the instance and of the platform");
+        assert_eq!(refill(&next).await.expect("read"), 0, "it has them all");
+        if !heard_first {
+            assert_eq!(hour(&next, cars.id), None, "no node is heard of yet");
+            report(&next, node, slots[68..].to_vec()).await;
+            assert_eq!(reconcile::flush_metrics(&next).await.expect("flushed"), 0, "there is nothing new");
+        }
+        assert_eq!(hour(&next, cars.id), whole, "heard first: {heard_first}");
+        let nothing = hour(&next, robots.id).map(|reading| (reading.value, reading.is_complete));
+        assert_eq!(nothing, Some((0, true)));
+        report(&next, node, vec![minute(70, cars.id, 1_000)]).await;
+        let moved = Reading { value: (12..=70).sum::<u64>() + 1_000, is_complete: true, until: at(71 * 60) };
+        assert_eq!(hour(&next, cars.id), Some(moved));
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_is_not_believed_without_what_was_counted() {
+    let world = World::new().await;
+    let (_, cars) = world.demo().await;
+    let node = world.node("one").await;
+    world.pass(TimeDelta::minutes(61));
+    report(&world.services, node, (0..61).map(|nth| minute(nth, cars.id, 1)).collect()).await;
+    reconcile::flush_metrics(&world.services).await.expect("flushed");
+    let platform = Uuid::nil();
+    world.sql(&format!("UPDATE metric_chunk SET chunk = '\\x99' WHERE instance_id = '{platform}'"));
+    let next = world.another_controller();
+    refill(&next).await.expect("read");
+    report(&next, node, vec![minute(60, cars.id, 1)]).await;
+    let reading = hour(&next, cars.id).map(|it| (it.value, it.is_complete));
+    assert_eq!(reading, Some((60, false)), "nobody is known to have told of all of it");
+    world.sql("ALTER TABLE metric_chunk RENAME TO hidden");
+    refill(&next).await.expect_err("there is no such table");
+    assert_eq!(hour(&next, cars.id).map(|it| it.value), Some(60), "what it has stays");
 }

@@ -91,8 +91,11 @@ async fn a_change_is_applied_on_n_of_n_nodes() {
     let written = made.expect("a topic").1;
     let generation = written.generation.expect("a generation");
     let progress = async || {
-        let asked = rollout.progress(&tenant.owner, instance.id, generation.number).await;
-        asked.expect("an answer")
+        let asked = rollout.progress(&tenant.owner, instance.id, Some(generation.number)).await;
+        let newest = rollout.progress(&tenant.owner, instance.id, None).await;
+        let (asked, newest) = (asked.expect("an answer"), newest.expect("an answer"));
+        assert_eq!((asked.0, asked), (generation.number, newest), "it is the newest");
+        asked.1
     };
     let so_far = |applied| Applied { applied, reachable: 2, unreachable: 1, closed: 0 };
     assert_eq!(progress().await, so_far(0));
@@ -112,6 +115,10 @@ async fn a_change_is_applied_on_n_of_n_nodes() {
     assert_eq!((waited, waited.done()), (so_far(2), true));
     let seen = nodes.get(&world.operator, lost.node).await.expect("a node");
     assert!(!nodes.is_reachable(&seen));
+    let new = NewTopic { name: "weather".to_owned(), ..NewTopic::default() };
+    world.services.topics.create(&tenant.owner, instance.id, new).await.expect("a topic");
+    let newest = rollout.progress(&tenant.owner, instance.id, None).await.expect("an answer");
+    assert_eq!(newest, (generation.number + 1, so_far(0)), "nodes run what is no more the newest");
 }
 
 #[tokio::test(flavor = "multi_thread")]

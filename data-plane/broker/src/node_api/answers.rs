@@ -50,6 +50,8 @@ impl Answer {
         Self::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal")
     }
 
+    /// Of a publication that means that its outcome is unknown: it may have been handed to the log, and may yet be
+    /// delivered. One that had not come so far is not made any more.
     pub(super) fn timed_out() -> Self {
         Self::problem(StatusCode::GATEWAY_TIMEOUT, "timed_out")
     }
@@ -126,7 +128,9 @@ fn one(
             && topic_filter.is_none_or(|filter| filter.matches(&message.topic))
             && query.client_id.as_ref().is_none_or(|client| message.client_id.as_ref() == Some(client))
     };
-    if let Some(mut message) = api.history.get(query.instance, id, rules)?.filter(fits) {
+    let found = api.history.get(query.instance, id, rules)?;
+    answer.complete = found.complete;
+    if let Some(mut message) = found.message.filter(fits) {
         let shown = usize::try_from(query.payload_bytes_max).unwrap_or(usize::MAX);
         message.payload.0.truncate(shown);
         answer.items.push(message);

@@ -1,5 +1,6 @@
 //! Nonces that were used: what keeps a call from being made twice. Bounded in number; when it is full, calls are refused
-//! rather than nonces forgotten while they could still be used.
+//! rather than nonces forgotten while they could still be used. In memory only: calls signed before the process began
+//! are refused elsewhere.
 
 use std::collections::{HashSet, VecDeque};
 

@@ -20,6 +20,9 @@ pub(crate) enum ProofError {
     /// The clocks are too far apart, or the call is an old one.
     #[error("the call was signed more than {CLOCK_SKEW_SECS_MAX} s away from this node's time")]
     Clock,
+    /// The call was signed for the node as it was before it was started again, which has forgotten its nonces.
+    #[error("the call was signed before this node was started")]
+    BeforeStart,
     /// The nonce was used before.
     #[error("the call was made before")]
     Replayed,
@@ -30,7 +33,7 @@ impl ProofError {
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Wrong => "signature_wrong",
-            Self::Clock => "signature_expired",
+            Self::Clock | Self::BeforeStart => "signature_expired",
             Self::Replayed => "nonce_replayed",
         }
     }
@@ -43,7 +46,8 @@ impl CallKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&of_both, KEY_LABEL).as_ref()))
     }
 
-    /// The nonce of a call that the controller has signed. Whether it was used before is not known here.
+    /// The nonce of a call that the controller has signed. Whether it was used before is not known here, nor is it to
+    /// anybody of a call that was signed before `since_secs`.
     pub(crate) fn check<'a>(
         &self,
         method: &str,
@@ -51,6 +55,7 @@ impl CallKey {
         body: &[u8],
         header: &'a str,
         now_secs: u64,
+        since_secs: u64,
     ) -> Result<&'a str, ProofError> {
         let authorization = Authorization::parse(header).ok_or(ProofError::Wrong)?;
         let Authorization { timestamp, nonce, signature } = authorization;
@@ -64,6 +69,9 @@ impl CallKey {
         // Only now: who cannot sign does not learn this node's time.
         if timestamp.abs_diff(now_secs) > CLOCK_SKEW_SECS_MAX {
             return Err(ProofError::Clock);
+        }
+        if timestamp < since_secs {
+            return Err(ProofError::BeforeStart);
         }
         Ok(nonce)
     }
@@ -116,10 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_is_older_than_the_process_is_not_believed() {
+        let header = key().header("GET", "/", b"", NOW, NONCE);
+        for (since, checked) in
+            [(NOW - 1, Ok(NONCE)), (NOW, Ok(NONCE)), (NOW + 1, Err(ProofError::BeforeStart))]
+        {
+            assert_eq!(key().check("GET", "/", b"", &header, NOW + 2, since), checked, "{since}");
+        }
+    }
+
+    #[test]
     fn a_call_is_believed_as_it_was_signed_and_in_no_other_way() {
         let header = key().header("POST", "/node/v1/publish", b"{}", NOW, NONCE);
         let check = |method, target, body: &[u8], header: &str, now| {
-            key().check(method, target, body, header, now).map(str::to_owned)
+            key().check(method, target, body, header, now, 0).map(str::to_owned)
         };
         let (post, target) = ("POST", "/node/v1/publish");
         assert_eq!(check(post, target, b"{}", &header, NOW).as_deref(), Ok(NONCE));

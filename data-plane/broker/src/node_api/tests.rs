@@ -10,7 +10,7 @@ use contract::message::{
 };
 use contract::node_call::CLOCK_SKEW_SECS_MAX;
 use contract::qos::Qos;
-use engine::{HistoryQuery, HistoryRules, QueryError};
+use engine::{FoundMessage, HistoryQuery, HistoryRules, QueryError};
 use serde_json::Value;
 
 use super::*;
@@ -65,8 +65,9 @@ impl History for Shelf {
         instance: InstanceId,
         id: MessageId,
         rules: &HistoryRules,
-    ) -> Result<Option<StoredMessage>, QueryError> {
-        Ok(Self::shown(instance, rules).into_iter().find(|it| it.id == id))
+    ) -> Result<FoundMessage, QueryError> {
+        let message = Self::shown(instance, rules).into_iter().find(|it| it.id == id);
+        Ok(FoundMessage { message, complete: true })
     }
 }
 
@@ -193,6 +194,19 @@ async fn who_does_not_prove_to_be_the_controller_gets_nothing() {
     assert_eq!(scene.send("GET", &target, Vec::new(), &good, &nonce).await.status, 200);
     let again = scene.send("GET", &target, Vec::new(), &good, &nonce).await;
     assert_eq!((again.status, again.body["code"].as_str()), (401, Some("nonce_replayed")));
+}
+
+/// A node that was started again has forgotten the nonces, and takes no call that it may have answered before.
+#[tokio::test]
+async fn a_call_of_before_the_start_is_not_made_again() {
+    let scene = Scene::start();
+    let (target, nonce) = (target(&query(1)), nonce());
+    let proof = scene.key.header("GET", &target, b"", NOW.secs() - 1, &nonce);
+    let told = scene.send("GET", &target, Vec::new(), &proof, &nonce).await;
+    assert_eq!(
+        (told.status, told.signed, told.body["code"].as_str()),
+        (401, false, Some("signature_expired"))
+    );
 }
 
 #[tokio::test]

@@ -16,8 +16,9 @@ use uuid::Uuid;
 
 use super::WORKERS;
 use crate::DropReason;
-use crate::api_publish::{PublishError, Published};
+use crate::api_publish::{ApiPublish, PublishError, Published};
 use crate::clock::unix_now;
+use crate::command::Command;
 use crate::testing::{Fixture, Given, Peer, claims, connect, instance_id, wait_for};
 
 use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
@@ -305,6 +306,57 @@ async fn an_application_is_answered_as_a_client_is() {
         assert_eq!((id.shard, id.record, id.index), (0, 1, 0));
         assert_eq!(ear.next().await, "publish 0 up/x stored");
     }
+}
+
+/// Who gives up is told that it took too long, and may publish again.
+#[tokio::test]
+async fn what_an_application_has_given_up_is_not_published() {
+    let fixture = given(1).start();
+    let mut ear = listening(&fixture, "ear").await;
+    let node = fixture.broker.control().node();
+    let rules = node.replica.instance(instance_id(1)).expect("given");
+    let shared = node.instances.get(instance_id(1), &rules.document.limits, node.clock.micros());
+    for topic in ["up/x", "other"] {
+        let (answer, outcome) = tokio::sync::oneshot::channel();
+        drop(outcome);
+        let (shared, topic) = (Arc::clone(&shared), topic.parse().expect("a topic"));
+        let payload = b"given up".to_vec();
+        let given_up =
+            ApiPublish { shared, topic, payload, qos: AtLeastOnce, publisher: "application".into(), answer };
+        let sent = node.commands[0].send(Command::Publish(Box::new(given_up))).await;
+        assert!(sent.is_ok(), "the worker lives");
+    }
+    assert!(publish(&fixture, "up/x", "again").await.is_ok());
+    assert_eq!(ear.next().await, "publish 1 up/x again");
+    assert_eq!(fixture.log.payloads(), ["again"]);
+}
+
+/// While a topic stops being stored, its last stored messages are still on their way through the log.
+#[tokio::test]
+async fn neither_an_application_nor_a_will_overtakes_what_is_on_its_way_through_the_log() {
+    let mut fixture = given(1).start();
+    let mut ear = listening(&fixture, "ear").await;
+    let token = fixture.sign(&claims(1, "frail"));
+    let mut frail = fixture.peer().await;
+    let will = Some(Will { topic: "up/x", payload: b"farewell", qos: AtLeastOnce, retain: false });
+    frail.connect(&Connect { will, ..connect("frail", &token) }).await;
+    assert_eq!(frail.next().await, "connack 0");
+    fixture.log.hold();
+    frail.publish("up/x", "on its way", AtLeastOnce).await;
+    fixture.log.wait_held(1).await;
+    fixture.put(topic("up", false)).await;
+
+    assert_eq!(publish(&fixture, "up/x", "too early").await, Err(PublishError::Busy));
+    let other = publish(&fixture, "other", "relayed").await;
+    assert_eq!(other, Ok(Published { id: None, stored: false, matched: 1 }), "no other topic waits");
+    drop(frail);
+    fixture.log.wait_held(2).await;
+    assert_eq!(publish(&fixture, "up/x", "still too early").await, Err(PublishError::Busy));
+    fixture.log.release();
+    assert_eq!(ear.payloads_until("farewell").await, ["relayed", "on its way"]);
+    wait_for("the topic to have faded", async || publish(&fixture, "up/x", "after").await.is_ok()).await;
+    assert_eq!(ear.next().await, "publish 1 up/x after");
+    assert_eq!(fixture.log.payloads(), ["on its way", "farewell"]);
 }
 
 #[tokio::test]

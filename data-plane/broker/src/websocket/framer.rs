@@ -57,9 +57,10 @@ impl Framer {
     }
 
     /// Control frames to write now, if no data frame has begun. A close goes behind the whole stream: it is given once
-    /// nothing of it is left.
+    /// nothing of it is left. To those that wait to be written nothing is added: a peer that asks and never reads is
+    /// owed its last answer, not all of them.
     pub(crate) fn control(&mut self, stream_is_empty: bool) -> &mut Vec<u8> {
-        if self.is_between() {
+        if self.is_between() && self.control.is_empty() {
             if let Some(payload) = self.pong.take() {
                 put(&mut self.control, PONG, &payload);
             }

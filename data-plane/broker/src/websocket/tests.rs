@@ -146,6 +146,19 @@ fn answers_go_between_frames_and_the_close_behind_everything() {
     }
 }
 
+#[test]
+fn a_peer_that_asks_and_never_reads_is_owed_two_answers_at_most() {
+    let mut framer = Framer::default();
+    for number in 0..=255 {
+        framer.pong(vec![number; 125]);
+        assert!(framer.control(true).len() <= 127, "{number}");
+    }
+    framer.close(CloseCode::Normal);
+    assert_eq!(framer.control(true).len(), 127, "the close waits its turn");
+    let answers = [[0x8A, 125].into(), vec![0; 125], [0x8A, 125].into(), vec![255; 125]].concat();
+    assert_eq!(write(&mut framer, &[], 1), [&answers[..], &[0x88, 2, 0x03, 0xE8]].concat());
+}
+
 #[derive(Clone, Debug)]
 enum Part {
     Data(Vec<u8>, bool),

@@ -45,13 +45,19 @@ enum Seen {
 }
 
 fn scan(bytes: Vec<u8>) -> Vec<Seen> {
+    scan_without(bytes, 0..0)
+}
+
+/// What is found on a disk that does not give some of the bytes.
+fn scan_without(bytes: Vec<u8>, lost: std::ops::Range<usize>) -> Vec<Seen> {
     let disk = MemoryDisk::default();
     let end = bytes.len() as u64;
     disk.put("segment", bytes);
+    disk.fail_reads("segment", lost);
     let file = disk.open("segment").expect("it is there");
     let mut scan = Scan::new(&*file, NAME.salt, NAME.first, SEGMENT_HEADER as u64, end);
     let mut seen = Vec::new();
-    while let Some(found) = scan.step().expect("reads") {
+    while let Some(found) = scan.step() {
         seen.push(match found {
             Found::Record { header, .. } => Seen::Record(header.record, scan.body().to_vec()),
             Found::Damage { offset, bytes } => Seen::Damage(offset, bytes),
@@ -139,6 +145,23 @@ fn records_larger_than_one_reading_are_found() {
     let mut damaged = bytes;
     damaged[starts[1]] ^= 1;
     assert_eq!(scan(damaged)[2..], expected[2..]);
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_the_records_in_it() {
+    let bodies: Vec<_> = (0..30).map(|it| vec![it; 100_000]).collect();
+    let (bytes, starts) = segment(&bodies);
+    let all = scan(bytes.clone());
+    // The first bytes, in the first reading, over the end of one, in a later one, and the last bytes.
+    for at in [64, 500_000, 1024 * 1024 - 1, 2_222_222, bytes.len() - 1] {
+        let (from, to) = (at / 4096 * 4096, (at / 4096 + 1) * 4096);
+        let is_hit = |it: usize| starts[it] < to && from < starts.get(it + 1).copied().unwrap_or(bytes.len());
+        let seen = scan_without(bytes.clone(), from..to);
+        let records: Vec<_> = seen.iter().filter(|it| matches!(it, Seen::Record(..))).collect();
+        let expected: Vec<_> = (0..30).filter(|it| !is_hit(*it)).map(|it| &all[it]).collect();
+        assert!(records == expected && (28..30).contains(&expected.len()), "byte {at}");
+        assert_eq!(seen.len(), records.len() + 1, "byte {at}: one place");
+    }
 }
 
 fn any_bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {

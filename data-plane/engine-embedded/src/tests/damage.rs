@@ -1,11 +1,13 @@
 //! Any bytes in any file: nothing panics, nothing false is answered.
 
-use engine::{HistoryQuery, Log, Pos, ReadError, RetentionClass};
+use contract::message::Order;
+use engine::{History, HistoryQuery, Log, Pos, QueryError, ReadError, RetentionClass};
 use proptest::prelude::*;
 
 use super::memory_disk::Stop;
-use super::world::{BEGIN, SHARD, World, numbered};
+use super::world::{BEGIN, INSTANCE, SHARD, World, numbered, rules};
 use crate::files::Files;
+use crate::history::SEGMENTS_PER_QUERY_MAX;
 
 /// A disk with sealed segments of two classes, closed and open journal segments: a few dozen messages.
 fn world() -> World {
@@ -70,6 +72,80 @@ fn a_sealed_segment_that_is_lost_or_damaged_is_said_once_and_the_rest_is_served(
         let answer = process.query(&HistoryQuery::default());
         assert!(!answer.complete && answer.items.len() > 30);
         assert_eq!(process.shared.stats().damaged, 2);
+    }
+}
+
+#[test]
+fn who_asks_for_one_message_hears_whether_it_may_be_lost() {
+    let world = World::new();
+    let mut process = world.start();
+    for number in 1..=4 {
+        assert!(process.say(number));
+    }
+    let name = world.disk.names().remove(0);
+    let length = world.disk.open(&name).and_then(|it| it.bytes()).expect("it is there") - 64;
+    let second = usize::try_from(64 + length / 4 + 70).expect("small");
+    drop(process);
+    world.disk.edit(&name, |bytes| bytes[second] ^= 1);
+    let process = world.start();
+    let get = |record| {
+        let id = Pos::of_record(record).message_id(SHARD);
+        let found = process.shared.get(INSTANCE, id, &rules(BEGIN)).expect("the history answers");
+        (found.message.is_some(), found.complete)
+    };
+    assert_eq!([1, 2, 3, 9].map(get), [(true, true), (false, false), (true, true), (false, true)]);
+}
+
+#[test]
+fn a_process_without_file_handles_calls_nothing_damaged() {
+    let world = world();
+    let process = world.start();
+    let ask = || process.shared.query(INSTANCE, &HistoryQuery::default(), &rules(BEGIN + 100));
+    world.disk.fail_opens(Some(nix::errno::Errno::EMFILE as i32));
+    assert_eq!(ask().map(|it| it.items.len()), Err(QueryError::Failed));
+    assert_eq!(process.shared.stats().damaged, 0);
+    world.disk.fail_opens(None);
+    assert_eq!(ask().map(|it| (it.items.len(), it.complete)), Ok((43, true)));
+}
+
+#[test]
+fn a_query_looks_at_a_bounded_number_of_segments_and_goes_on_behind_them() {
+    let world = World::new();
+    let mut process = world.start();
+    let count = 1_700;
+    for number in 1..=count {
+        let class = if number % 3 == 0 { RetentionClass::Week } else { RetentionClass::Day };
+        assert!(process.append(number, numbered(number, class, BEGIN)));
+    }
+    process.keep();
+    assert!(process.shared.stats().sealed_segments > 2 * SEGMENTS_PER_QUERY_MAX);
+    let expected: Vec<_> = (1..=count).collect();
+    for order in [Order::Oldest, Order::Newest] {
+        let mut query = HistoryQuery { order, limit: 200, ..HistoryQuery::default() };
+        let mut found = Vec::new();
+        loop {
+            let answer = process.query(&query);
+            assert!(answer.complete);
+            found.extend(answer.items.iter().map(|it| it.id.record));
+            query.after = answer.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        if order == Order::Newest {
+            found.reverse();
+        }
+        assert!(found == expected, "{order:?}");
+        // Nothing is selected: the pages are empty, and yet they come to an end.
+        let nobody = Some("nobody".into());
+        let mut query = HistoryQuery { order, client_id: nobody, ..HistoryQuery::default() };
+        let pages = (1..10).find(|_| {
+            let answer = process.query(&query);
+            assert!(answer.items.is_empty());
+            query.after = answer.next;
+            query.after.is_none()
+        });
+        assert!(pages.is_some_and(|it| it > 2), "{order:?}: {pages:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use engine::{
     AppendError, Batch, Committed, Durability, FollowError, Log, Pos, ReadError, RefusedWhy, RetentionClass,
 };
 
-use super::world::{BEGIN, SHARD, World, numbered};
+use super::world::{self, BEGIN, SHARD, World, numbered};
 use crate::files::Space;
 use crate::health::Writing;
 
@@ -158,4 +158,25 @@ fn what_waits_when_the_log_stops_is_written() {
     process.writer.end();
     assert_eq!(process.last(), Ok(committed(1)));
     assert_eq!(process.shared.bounds(SHARD), Err(ReadError::Stopped));
+}
+
+#[test]
+fn a_completion_that_panics_leaves_nobody_without_an_answer() {
+    let world = World::new();
+    let mut process = world.start();
+    process.submit(1, numbered(1, DAY, BEGIN)).expect("taken");
+    let id = engine::BatchId([7; 16]);
+    let completion = Box::new(|_| panic!("a mistake"));
+    let append = engine::Append { id, origin: 0, batch: numbered(2, DAY, BEGIN), completion };
+    process.shared.submit(SHARD, append).map_err(|it| it.why).expect("taken");
+    for number in 3..=4 {
+        process.submit(number, numbered(number, DAY, BEGIN)).expect("taken");
+    }
+    let outcomes = Arc::clone(&process.outcomes);
+    let world::Process { writer, shared, .. } = process;
+    writer.run();
+    let outcomes = outcomes.lock().expect("no panic").clone();
+    let unknown = Err(AppendError::Unknown);
+    assert_eq!(outcomes, [(1, Ok(committed(1))), (3, unknown), (4, unknown)]);
+    assert!(matches!(shared.health().writing, Writing::Failed { .. }));
 }

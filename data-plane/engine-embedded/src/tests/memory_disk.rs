@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::files::{Appending, Entry, Files, Reading, Space};
@@ -21,6 +22,8 @@ pub(crate) enum Stop {
 struct Content {
     data: Vec<u8>,
     synced: usize,
+    /// What the medium no longer gives: a reading that touches it fails.
+    lost: Option<Range<usize>>,
 }
 
 type Shared = Arc<Mutex<Content>>;
@@ -35,6 +38,7 @@ struct Directory {
     stop_at: Option<u64>,
     fails_writes: bool,
     fails_syncs: bool,
+    fails_opens: Option<i32>,
     syncs: u64,
     space: Option<Space>,
 }
@@ -106,7 +110,10 @@ impl MemoryDisk {
                 Stop::Torn(bytes) => content.data.len().min(content.synced + bytes),
             };
             let data = content.data[..bytes].to_vec();
-            (name.clone(), Arc::new(Mutex::new(Content { synced: data.len(), data })))
+            (
+                name.clone(),
+                Arc::new(Mutex::new(Content { synced: data.len(), data, lost: content.lost.clone() })),
+            )
         });
         let names: BTreeMap<_, _> = kept.collect();
         Self(Arc::new(Mutex::new(Directory { durable: names.clone(), names, ..Directory::default() })))
@@ -125,9 +132,20 @@ impl MemoryDisk {
         content.synced = content.data.len();
     }
 
+    /// Lets every reading fail that touches these bytes of a file; none does any more when there are none.
+    pub(crate) fn fail_reads(&self, name: &str, bytes: Range<usize>) {
+        let content = lock(&self.0).get(name).expect("the file is there");
+        lock(&content).lost = Some(bytes).filter(|it| !it.is_empty());
+    }
+
+    /// Lets no file be opened any more, for this reason.
+    pub(crate) fn fail_opens(&self, errno: Option<i32>) {
+        lock(&self.0).fails_opens = errno;
+    }
+
     /// A file that nobody wrote.
     pub(crate) fn put(&self, name: &str, data: Vec<u8>) {
-        let content = Arc::new(Mutex::new(Content { synced: data.len(), data }));
+        let content = Arc::new(Mutex::new(Content { synced: data.len(), data, lost: None }));
         let mut directory = lock(&self.0);
         directory.names.insert(name.to_owned(), Arc::clone(&content));
         directory.durable.insert(name.to_owned(), content);
@@ -161,6 +179,9 @@ impl Files for MemoryDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Reading>> {
+        if let Some(errno) = lock(&self.0).fails_opens {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         let content = lock(&self.0).get(name)?;
         Ok(Arc::new(Handle { disk: self.clone(), content }))
     }
@@ -239,6 +260,11 @@ impl Reading for Handle {
         let content = lock(&self.content);
         let from = usize::try_from(offset).expect("small").min(content.data.len());
         let bytes = buffer.len().min(content.data.len() - from);
+        if content.lost.as_ref().is_some_and(|it| it.start < from + bytes && from < it.end) {
+            // What stands in the buffer after an error is anything.
+            buffer.fill(0xAA);
+            return Err(io::Error::other("the medium has an error"));
+        }
         buffer[..bytes].copy_from_slice(&content.data[from..from + bytes]);
         Ok(bytes)
     }

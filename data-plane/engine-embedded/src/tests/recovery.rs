@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::memory_disk::Stop;
 use super::world::{BEGIN, SHARD, World, numbered};
 use crate::engine::OpenError;
+use crate::files::Files;
 use crate::journal::segment::SEGMENT_HEADER;
 
 const DAY: RetentionClass = RetentionClass::Day;
@@ -61,7 +62,7 @@ fn batch_ids_are_known_again() {
 }
 
 #[test]
-fn a_torn_end_is_cut_and_said() {
+fn a_torn_end_is_left_out_and_said_and_its_numbers_are_not_given_again() {
     let (world, name, starts) = one_segment(3);
     for cut in starts[2] + 1..starts[2] + 100 {
         let world = world.after(Stop::Power);
@@ -70,9 +71,91 @@ fn a_torn_end_is_cut_and_said() {
         assert_eq!(process.shared.stats().cut_bytes, (cut - starts[2]) as u64);
         assert_eq!(process.shared.health().damage, []);
         assert!(process.say(7));
-        assert_eq!(process.read(Pos::START), [(1, 1), (2, 2), (3, 7)]);
-        assert_eq!(world.after(Stop::Power).start().numbers(), [1, 2, 7]);
+        let next = process.last().expect("committed").record;
+        // Behind all that the bytes can have been: a record has 64 and more.
+        assert!(next > 3 + (cut - starts[2]) as u64 / 64, "{next}");
+        for _ in 0..2 {
+            assert_eq!(process.read(Pos::START), [(1, 1), (2, 2), (next, 7)]);
+            assert_eq!(process.stored().last(), Some(&(Pos::of_record(next), 7)));
+            // It stays no damage, and is not counted again.
+            process = world.after(Stop::Power).start();
+            assert_eq!((process.shared.health().damage, process.shared.stats().cut_bytes), (vec![], 0));
+            assert!(process.query(&engine::HistoryQuery::default()).complete);
+        }
+        process.keep();
+        assert_eq!((process.numbers(), process.shared.health().damage), (vec![1, 2, 7], vec![]));
     }
+}
+
+#[test]
+fn acknowledged_records_that_the_disk_lost_at_the_end_lend_their_numbers_to_nobody() {
+    let (world, name, starts) = one_segment(6);
+    // The disk forgot a record that it had synced, and with it the way to those behind it.
+    world.disk.edit(&name, |bytes| bytes[starts[2]..].fill(0));
+    let mut process = world.start();
+    assert!(process.say(9));
+    assert!(process.last().expect("committed").record > 6);
+    assert_eq!(process.numbers(), [1, 2, 9]);
+}
+
+#[test]
+fn a_start_that_did_not_come_to_its_first_record_gives_no_number_again() {
+    let (world, name, _) = one_segment(3);
+    world.disk.edit(&name, |bytes| bytes.fill(0xEE));
+    // The segment is put aside, and the machine stops before the next one is begun.
+    world.disk.stop_after(2);
+    assert!(world.try_start().is_err());
+    let world = world.after(Stop::Power);
+    assert!(world.disk.names().iter().all(|it| it.starts_with("damaged-")));
+    let mut process = world.start();
+    assert!(process.say(9));
+    assert!(process.last().expect("committed").record > 3);
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_what_is_in_it_and_not_the_node() {
+    let (world, name, starts) = one_segment(60);
+    let end = world.disk.after(Stop::Power).open(&name).and_then(|it| it.bytes()).expect("it is there");
+    let end = usize::try_from(end).expect("small");
+    for at in [0, 5_000, end - 1] {
+        let world = world.after(Stop::Power);
+        let sector = at / 4096 * 4096..(at / 4096 + 1) * 4096;
+        world.disk.fail_reads(&name, sector.clone());
+        let is_whole = |it: &u64| {
+            let at = usize::try_from(*it).expect("small");
+            let (from, to) = (starts[at - 1], starts.get(at).copied().unwrap_or(end));
+            to <= sector.start || from >= sector.end
+        };
+        let mut expected: Vec<_> = (1..=60).filter(is_whole).collect();
+        assert!(expected.len() < 60);
+        let mut process = world.start();
+        let damage = process.shared.health().damage;
+        assert_eq!((damage.len(), process.shared.stats().cut_bytes), (1, 0), "byte {at}");
+        assert_eq!(process.numbers(), expected, "byte {at}");
+        assert!(!process.query(&engine::HistoryQuery::default()).complete);
+        assert!(process.say(99) && process.last().expect("committed").record > 60);
+        expected.push(99);
+        process.keep();
+        assert_eq!((process.numbers(), process.shared.health().sealing_failed), (expected, None));
+        // Nothing was thrown away: the disk may give it another time.
+        let aside = world.disk.names().into_iter().find(|it| it.starts_with("damaged-")).expect("kept");
+        world.disk.fail_reads(&aside, 0..0);
+        assert_eq!(world.disk.open(&aside).and_then(|it| it.bytes()).expect("it is there"), end as u64);
+    }
+}
+
+#[test]
+fn a_sector_that_is_lost_while_the_engine_runs_costs_what_is_in_it() {
+    let (world, name, _) = one_segment(60);
+    let process = world.start();
+    world.disk.fail_reads(&name, 4_096..8_192);
+    for _ in 0..2 {
+        let answer = process.query(&engine::HistoryQuery::default());
+        assert!(!answer.complete && answer.items.len() > 30);
+    }
+    assert!(
+        matches!(process.shared.read(SHARD, Pos::of_record(1), 1_000_000), Ok(page) if page.next < Pos::of_record(60))
+    );
 }
 
 #[test]
@@ -185,6 +268,18 @@ fn a_damaged_header_costs_no_record() {
     assert_eq!((damage.len(), damage[0].first, damage[0].next), (1, 1, 1));
     assert_eq!(process.numbers(), [1, 2]);
     assert!(process.query(&engine::HistoryQuery::default()).complete);
+}
+
+#[test]
+fn a_damaged_header_does_not_hide_damage_that_comes_later() {
+    let (world, name, starts) = one_segment(3);
+    world.disk.edit(&name, |bytes| bytes[20] ^= 1);
+    let process = world.start();
+    world.disk.edit(&name, |bytes| bytes[starts[1] + 70] ^= 1);
+    let answer = process.query(&engine::HistoryQuery::default());
+    assert_eq!((answer.items.len(), answer.complete), (2, false));
+    process.keep();
+    assert!(process.shared.health().damage.iter().any(|it| it.first < it.next), "sealing says it too");
 }
 
 #[test]

@@ -148,3 +148,52 @@ fn indexes_that_are_too_large_together_are_let_go_and_made_again() {
     assert!(closed.iter().all(|it| it.index.try_read().is_ok_and(|it| it.builder.is_empty())));
     assert_eq!(process.stored(), expected);
 }
+
+#[test]
+fn the_newest_messages_are_indexed_ahead_only_while_somebody_asks() {
+    let world = World::new();
+    let mut process = world.start();
+    let indexed = |process: &super::world::Process| {
+        let layout = process.shared.layout.load();
+        layout
+            .journal
+            .last()
+            .expect("one is written")
+            .index
+            .try_read()
+            .expect("nobody holds it")
+            .builder
+            .len()
+    };
+    assert!(process.say(1));
+    process.keep();
+    assert_eq!(indexed(&process), 0, "nobody has asked");
+    assert_eq!(process.numbers(), [1]);
+    assert!(process.say(2));
+    process.keep();
+    assert_eq!(indexed(&process), 2);
+    world.set_time(BEGIN + 60_000);
+    assert!(process.say(3));
+    process.keep();
+    assert_eq!(indexed(&process), 2, "nobody has asked for a minute");
+    assert_eq!(process.numbers(), [1, 2, 3]);
+}
+
+#[test]
+fn memory_of_one_segment_does_no_harm_to_the_next() {
+    let (world, mut process) = world(20);
+    process.keep();
+    // Fewer classes, other topics.
+    for number in 21..=60 {
+        let payload = format!("{number:0100}");
+        let topic = format!("t/{number}");
+        let message =
+            super::world::envelope(&topic, payload.as_bytes(), RetentionClass::Week, BEGIN + number);
+        assert!(process.append(number, super::world::batch(&[message])));
+    }
+    process.keep();
+    assert!(process.shared.stats().sealed >= 8);
+    let expected: Vec<_> = (1..=60).collect();
+    assert_eq!(process.numbers(), expected);
+    assert_eq!(world.after(Stop::Power).start().numbers(), expected);
+}

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use contract::ids::InstanceId;
-use contract::message::{MessageId, MessagesAnswer, StoredMessage};
+use contract::message::{MessageId, MessagesAnswer};
 use contract::time::UnixMillis;
 
 use super::log::SHARD;
 use super::{Memory, MemoryOptions, lock};
 use crate::view::{AddError, Footer, FooterBuilder, Index, Source, View, get, query};
-use crate::{CommittedBatch, History, HistoryQuery, HistoryRules, Pos, QueryError, Record};
+use crate::{CommittedBatch, FoundMessage, History, HistoryQuery, HistoryRules, Pos, QueryError, Record};
 
 /// The messages that were committed, the oldest dropped by whole segments.
 pub(super) struct Segments {
@@ -90,7 +90,7 @@ impl History for Memory {
         instance: InstanceId,
         id: MessageId,
         rules: &HistoryRules,
-    ) -> Result<Option<StoredMessage>, QueryError> {
+    ) -> Result<FoundMessage, QueryError> {
         let kept = lock(&self.log.shared.kept);
         Ok(kept.segments.with_view(|view| get(view, instance, id, rules)))
     }

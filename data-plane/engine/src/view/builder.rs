@@ -12,6 +12,9 @@ use crate::{Pos, Record};
 /// The most rows of one index.
 const ROWS_MAX: u32 = 1 << 26;
 
+/// The most runs of rows whose memory is kept for the next segment: a segment with more instances has few rows of each.
+const SPARE_MAX: usize = 64;
+
 /// The most bytes of topics and publishers of all messages of one index.
 const TEXT_BYTES_MAX: usize = 1 << 30;
 
@@ -26,6 +29,8 @@ pub struct FooterBuilder {
     /// Bytes of the texts of all rows: no less than what the dictionaries have.
     text_bytes: usize,
     times: Option<(u64, u64)>,
+    /// Emptied, the largest last, for the next instances.
+    spare: Vec<Vec<Row>>,
 }
 
 /// The rows of one instance.
@@ -73,7 +78,9 @@ impl FooterBuilder {
         }
 
         let texts = record.envelope.topic.len() + record.envelope.publisher.len();
-        let rows = self.instances.entry(record.envelope.instance).or_default();
+        let Self { instances, spare, .. } = self;
+        let anew = || Rows { rows: spare.pop().unwrap_or_default(), ..Rows::default() };
+        let rows = instances.entry(record.envelope.instance).or_insert_with(anew);
         let number = u32::try_from(rows.rows.len()).expect("no more than all rows");
         let stored_at = record.envelope.stored_at.0.min(TIME_MAX);
         rows.rows.push(Row {
@@ -130,6 +137,31 @@ impl FooterBuilder {
     /// The footer: the bytes that are appended to the segment right behind its last record.
     #[must_use]
     pub fn finish(&self) -> Vec<u8> {
-        super::write::footer(self)
+        let mut footer = Vec::new();
+        self.finish_into(&mut footer);
+        footer
+    }
+
+    /// The footer in memory that was used before; what was in it goes.
+    pub fn finish_into(&self, footer: &mut Vec<u8>) {
+        footer.clear();
+        super::write::footer(self, footer);
+    }
+
+    /// Forgets the messages and keeps memory for as many, to be the index of another segment.
+    pub fn clear(&mut self) {
+        let mut spare = std::mem::take(&mut self.spare);
+        spare.extend(std::mem::take(&mut self.instances).into_values().map(|it| it.rows));
+        spare.iter_mut().for_each(Vec::clear);
+        spare.sort_unstable_by_key(Vec::capacity);
+        spare.drain(..spare.len().saturating_sub(SPARE_MAX));
+        *self = Self { spare, ..Self::default() };
+    }
+
+    /// The bytes that it has for rows.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let rows = self.instances.values().map(|it| &it.rows).chain(&self.spare);
+        rows.map(|it| it.capacity() * size_of::<Row>()).sum()
     }
 }

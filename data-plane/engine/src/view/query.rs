@@ -12,7 +12,7 @@ use super::rules::{Rule, limit_bytes, rules};
 use super::table::{Damaged, place};
 use super::walk::Wanted;
 use super::{Source, View};
-use crate::{BATCH_BYTES_MAX, Envelope, HistoryQuery, HistoryRules, Pos};
+use crate::{BATCH_BYTES_MAX, Envelope, FoundMessage, HistoryQuery, HistoryRules, Pos};
 
 /// The most bytes of records that are read for one answer, but for one message.
 const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -66,28 +66,41 @@ pub fn query(
     answer
 }
 
-/// One message with its whole payload, if it is there, whole and shown by the rules.
+/// One message with its whole payload, if it is there, whole and shown by the rules; and whether everything that it
+/// could have stood in was read.
 #[must_use]
-pub fn get(
-    view: &View<'_>,
-    instance: InstanceId,
-    id: MessageId,
-    history: &HistoryRules,
-) -> Option<StoredMessage> {
+pub fn get(view: &View<'_>, instance: InstanceId, id: MessageId, history: &HistoryRules) -> FoundMessage {
     let pos = Pos::from(id);
     if id.shard != view.shard.0 {
-        return None;
+        return FoundMessage { message: None, complete: true };
     }
-    // Damage in one segment does not hide what another one has.
-    let found = view.sources.iter().find_map(|source| {
-        let row = row_at(source, instance, pos).ok()??;
-        Some((row, message(view, source, instance, &row, u64::MAX).ok()?))
-    });
-    let (row, message) = found?;
-    let topic: TopicFilter = message.topic.parse().ok()?;
-    let mut rules = rules(history, Some(&topic));
-    limit_bytes(&mut rules, view, instance);
-    rules.first().filter(|rule| rule.shows(&row)).map(|_| message)
+    let mut complete = view.whole;
+    for source in view.sources {
+        // Damage in one segment does not hide what another one has.
+        match message_at(view, source, instance, pos) {
+            Ok(None) => {}
+            Err(Damaged) => complete = false,
+            Ok(Some((row, message))) => {
+                let topic: Option<TopicFilter> = message.topic.parse().ok();
+                let mut rules = topic.as_ref().map_or_else(Vec::new, |topic| rules(history, Some(topic)));
+                // The message is whole; what may be lost is the knowledge of how much is shown before it.
+                let complete = limit_bytes(&mut rules, view, instance);
+                let is_shown = rules.first().is_some_and(|rule| rule.shows(&row));
+                return FoundMessage { message: is_shown.then_some(message), complete };
+            }
+        }
+    }
+    FoundMessage { message: None, complete }
+}
+
+fn message_at(
+    view: &View<'_>,
+    source: &Source<'_>,
+    instance: InstanceId,
+    pos: Pos,
+) -> Result<Option<(Row, StoredMessage)>, Damaged> {
+    let Some(row) = row_at(source, instance, pos)? else { return Ok(None) };
+    Ok(Some((row, message(view, source, instance, &row, u64::MAX)?)))
 }
 
 fn row_at(source: &Source<'_>, instance: InstanceId, pos: Pos) -> Result<Option<Row>, Damaged> {

@@ -183,8 +183,9 @@ fn a_damaged_record_costs_its_message_and_is_said() {
     assert_eq!((answer.items.len(), answer.complete), (29, false));
     let sources = [Source { index: Index::Sealed(&footer), bytes: &bytes }];
     let view = View { shard: Shard(0), sources: &sources, dropped_before: UnixMillis(0), whole: true };
-    let found =
-        |record| get(&view, instance(1), Pos::of_record(record).message_id(Shard(0)), &rules()).is_some();
+    let found = |record| {
+        get(&view, instance(1), Pos::of_record(record).message_id(Shard(0)), &rules()).message.is_some()
+    };
     assert_eq!((found(7), found(8), found(9)), (true, false, true));
 }
 

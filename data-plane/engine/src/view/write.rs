@@ -15,21 +15,26 @@ use super::builder::{FooterBuilder, Rows};
 use super::dictionary::Dictionary;
 use super::footer::{Entry, Trailer};
 use super::pages;
+use super::row::ROW_BYTES;
 
 /// Bytes of the entry of a text.
 pub(super) const TEXT_ENTRY_BYTES: usize = 20;
 
-pub(super) fn footer(builder: &FooterBuilder) -> Vec<u8> {
-    let mut out = Vec::new();
+/// What a row takes in a footer, about: itself, its places in two postings, and its share of the checksums.
+const ROW_SHARE_BYTES: usize = ROW_BYTES + 4;
+
+/// Writes the footer into `out`, which is empty.
+pub(super) fn footer(builder: &FooterBuilder, out: &mut Vec<u8>) {
+    out.reserve(builder.len() as usize * ROW_SHARE_BYTES);
     let mut entries = Vec::new();
     for (&instance, rows) in &builder.instances {
-        entries.push(section(instance, rows, &mut out));
+        entries.push(section(instance, rows, out));
     }
     let instances_at = out.len() as u64;
     for entry in &entries {
         out.extend_from_slice(&entry.to_bytes());
     }
-    let checksums = pages::checksums(&out);
+    let checksums = pages::checksums(out);
     let paged = out.len() as u64;
     for checksum in &checksums {
         out.extend_from_slice(&checksum.to_le_bytes());
@@ -37,7 +42,6 @@ pub(super) fn footer(builder: &FooterBuilder) -> Vec<u8> {
     let of_checksums = crc32fast::hash(&out[usize::try_from(paged).expect("it was a length")..]);
     let trailer = Trailer { paged, instances_at, checksums: of_checksums };
     out.extend_from_slice(&trailer.to_bytes());
-    out
 }
 
 fn section(instance: contract::ids::InstanceId, rows: &Rows, out: &mut Vec<u8>) -> Entry {
@@ -56,7 +60,7 @@ fn section(instance: contract::ids::InstanceId, rows: &Rows, out: &mut Vec<u8>) 
         out.extend_from_slice(&earliest.to_le_bytes());
         out.extend_from_slice(&latest.to_le_bytes());
     }
-    let mut postings = Vec::new();
+    let mut postings = Vec::with_capacity(rows.rows.len() * 2);
     let mut texts = Vec::new();
     for (dictionary, order) in [(&rows.topics, &topics), (&rows.publishers, &publishers)] {
         self::texts(dictionary, order, &mut texts, &mut postings, out);

@@ -18,11 +18,15 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct Files {
     certificate: File,
     key: File,
+    /// There is a text in them that is not in use.
+    is_dirty: bool,
+    /// What was last said to be wrong with them: it is not said at every look.
+    told: Option<String>,
 }
 
 struct File {
     path: PathBuf,
-    /// When it was changed and how long it is: a first look, which costs little.
+    /// When what was read had been changed and how long it is: a first look, which costs little.
     mark: Option<(SystemTime, u64)>,
     text: Vec<u8>,
 }
@@ -33,7 +37,8 @@ impl Files {
         key: &Path,
         provider: &Arc<CryptoProvider>,
     ) -> anyhow::Result<(Self, CertifiedKey)> {
-        let mut files = Self { certificate: File::new(certificate), key: File::new(key) };
+        let (certificate, key) = (File::new(certificate), File::new(key));
+        let mut files = Self { certificate, key, is_dirty: false, told: None };
         files.certificate.read()?;
         files.key.read()?;
         let first = files.parse(provider)?;
@@ -41,13 +46,33 @@ impl Files {
     }
 
     /// What is in the files, if that is something new. The two are not written at one moment: a certificate whose key
-    /// has yet to come is an error, and looked at again when it has.
+    /// has yet to come is an error, and looked at again until it has. An error is told once, until a file changes.
     pub(super) fn changed(&mut self, provider: &Arc<CryptoProvider>) -> Option<anyhow::Result<CertifiedKey>> {
-        let (certificate, key) = (self.certificate.changed(), self.key.changed());
-        match (certificate, key) {
-            (Ok(false), Ok(false)) => None,
-            (Ok(_), Ok(_)) => Some(self.parse(provider)),
-            (Err(error), _) | (_, Err(error)) => Some(Err(error)),
+        let (certificate, key) = (self.certificate.read(), self.key.read());
+        if matches!(certificate, Ok(true)) || matches!(key, Ok(true)) {
+            self.is_dirty = true;
+            self.told = None;
+        }
+        let found = match (certificate, key) {
+            (Ok(_), Ok(_)) if self.is_dirty => self.parse(provider),
+            (Ok(_), Ok(_)) => {
+                self.told = None;
+                return None;
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        match found {
+            Ok(found) => {
+                self.is_dirty = false;
+                self.told = None;
+                Some(Ok(found))
+            }
+            Err(error) => {
+                let said = Some(format!("{error:#}"));
+                let is_new = self.told != said;
+                self.told = said;
+                is_new.then_some(Err(error))
+            }
         }
     }
 
@@ -72,29 +97,43 @@ impl File {
         Self { path: path.to_owned(), mark: None, text: Vec::new() }
     }
 
-    fn read(&mut self) -> anyhow::Result<()> {
-        self.changed().map(drop)
-    }
-
-    /// Whether there is another text in it than before. An error is told once, until the file changes again.
-    fn changed(&mut self) -> anyhow::Result<bool> {
+    /// Reads the file again if it has changed: whether there is another text in it than before. What could not be read
+    /// is read again at the next look, though nothing but a right may have changed until then.
+    fn read(&mut self) -> anyhow::Result<bool> {
+        let unreadable = || format!("cannot read `{}`", self.path.display());
         let found = fs::metadata(&self.path).and_then(|found| Ok((found.modified()?, found.len())));
-        let mark = match found {
-            Ok(mark) if self.mark == Some(mark) => return Ok(false),
-            Ok(mark) => mark,
-            Err(_) if self.mark.is_none() && !self.text.is_empty() => return Ok(false),
-            Err(error) => {
-                self.mark = None;
-                return Err(error).with_context(|| format!("cannot read `{}`", self.path.display()));
-            }
-        };
-        self.mark = Some(mark);
+        let mark = found.with_context(unreadable)?;
+        if self.mark == Some(mark) {
+            return Ok(false);
+        }
         if mark.1 > FILE_BYTES_MAX {
             bail!("`{}` is too large for a certificate", self.path.display());
         }
-        let text = fs::read(&self.path).with_context(|| format!("cannot read `{}`", self.path.display()))?;
+        let text = fs::read(&self.path).with_context(unreadable)?;
+        self.mark = Some(mark);
         let is_other = text != self.text;
         self.text = text;
         Ok(is_other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory stands for a file that may not be read: both can be looked at from outside.
+    #[test]
+    fn what_could_not_be_read_is_read_at_the_next_look() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key.pem");
+        fs::create_dir(&path).expect("is made");
+        let mut file = File::new(&path);
+        for look in 0..3 {
+            assert!(file.read().is_err(), "{look}");
+        }
+        fs::remove_dir(&path).expect("is removed");
+        fs::write(&path, "key").expect("is written");
+        assert!(file.read().expect("is readable"));
+        assert!(!file.read().expect("has not changed"));
     }
 }

@@ -193,6 +193,49 @@ fn a_bad_file_leaves_the_certificate_before_it_in_use() {
     assert!(given.serves(&second), "and a good one is taken after all");
 }
 
+/// The key stays the same, and is away for a moment while the two are written.
+#[test]
+fn a_new_certificate_for_the_same_key_is_taken_though_the_key_was_away() {
+    let key = KeyPair::generate().expect("a key");
+    let [first, second] = ["one.example.com", "two.example.com"].map(|name| {
+        let params = CertificateParams::new(vec!["localhost".to_owned(), name.to_owned()]).expect("names");
+        params.self_signed(&key).expect("a certificate")
+    });
+    let mut given = given(&first.pem(), &key.serialize_pem()).expect("opens");
+    let served = |given: &Given| given.tls.certificates.0.load().cert[0].to_vec();
+    let path = given.directory.path().join("key.pem");
+    let away = given.directory.path().join("away.pem");
+    fs::rename(&path, &away).expect("is moved");
+    given.write("chain.pem", &second.pem());
+    for _ in 0..2 {
+        given.tls.look(clock());
+        assert_eq!(served(&given), first.der().to_vec());
+    }
+    fs::rename(&away, &path).expect("is moved");
+    given.tls.look(clock());
+    assert_eq!(served(&given), second.der().to_vec());
+}
+
+#[test]
+fn what_is_wrong_with_the_files_is_told_once() {
+    let ((certificate, key), (other, _)) = (pair(), pair());
+    let mut given = given(&certificate, &key).expect("opens");
+    let provider = Arc::clone(given.tls.mqtt.crypto_provider());
+    let told = |given: &mut Given| match &mut given.tls.source {
+        Source::Files(files) => files.changed(&provider).map(|found| found.is_ok()),
+        Source::Made(..) => panic!("files were given"),
+    };
+    assert_eq!(told(&mut given), None);
+    for _ in 0..2 {
+        given.write("chain.pem", &other);
+        assert_eq!((told(&mut given), told(&mut given)), (Some(false), None));
+        given.write("chain.pem", "no PEM");
+        assert_eq!((told(&mut given), told(&mut given)), (Some(false), None));
+    }
+    given.write("chain.pem", &certificate);
+    assert_eq!((told(&mut given), told(&mut given)), (Some(true), None));
+}
+
 #[test]
 fn what_cannot_be_used_at_the_start_is_said() {
     let ((certificate, key), (_, other_key)) = (pair(), pair());

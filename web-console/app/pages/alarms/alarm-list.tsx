@@ -1,9 +1,10 @@
 /** Alarms that are open, or those that are over. */
 import { BellOutlined, CheckCircleOutlined } from '@ant-design/icons';
-import { useInfiniteQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Button, Table, type TableColumnsType } from 'antd';
 import { type ReactNode, useState } from 'react';
 import { useTranslation } from 'react-i18next';
+import { sessionQuery } from '../../api/queries';
 import { useInstance, usePermission } from '../../layout/instance';
 import { EmptyState } from '../../ui/empty';
 import { ErrorNotice } from '../../ui/error';
@@ -30,14 +31,14 @@ export function AlarmList({ shown, rules, create }: Properties) {
   return (
     <>
       {query.isError && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
-      <Panel flush>
+      {(alarms.length > 0 || !query.isError) && <Panel flush>
         <Table rowKey="id" size="middle" columns={columns} dataSource={alarms} loading={query.isPending} pagination={false} />
         {query.hasNextPage && (
           <div className="load-more">
             <Button loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>{t('common:loadMore')}</Button>
           </div>
         )}
-      </Panel>
+      </Panel>}
       <Acknowledge alarm={taking} onClose={() => setTaking(null)} />
     </>
   );
@@ -47,24 +48,33 @@ function useColumns(shown: Shown, onTake: (alarm: Alarm) => void): TableColumnsT
   const { t } = useTranslation(['alarms', 'common']);
   const { number, duration } = useFormat();
   const { allowed } = usePermission('alarms:write');
+  const who = useWho();
+  const stateOf = ({ state }: Alarm) => <Status tone={STATE_TONES[state]}>{t(`states.${state}`)}</Status>;
   const lasted = ({ fired_at, resolved_at }: Alarm) => resolved_at == null ? '' : duration((Date.parse(resolved_at) - Date.parse(fired_at)) / 1000);
   return [
     {
-      title: t('alarm'), key: 'rule', render: (_, { rule_name: name, severity }) => (
-        <><Badge tone={SEVERITY_TONES[severity]}>{t(`common:severity.${severity}`)}</Badge> <strong className="long">{name}</strong></>
+      title: t('alarm'), key: 'rule', render: (_, alarm) => (
+        <>
+          <Badge tone={SEVERITY_TONES[alarm.severity]}>{t(`common:severity.${alarm.severity}`)}</Badge>{' '}
+          <strong className="long">{alarm.rule_name}</strong>
+          <div className="narrow">{stateOf(alarm)} · <Time at={alarm.fired_at} style="relative" /></div>
+        </>
       ),
     },
-    { title: t('common:state'), key: 'state', render: (_, { state }) => <Status tone={STATE_TONES[state]}>{t(`states.${state}`)}</Status> },
+    { title: t('common:state'), key: 'state', responsive: ['md'], render: (_, alarm) => stateOf(alarm) },
     {
       title: t('value'), key: 'value', responsive: ['sm'],
       render: (_, { value, threshold }) => <span className="numbers">{number(value)} <span className="soft">/ {number(threshold)}</span></span>,
     },
-    { title: t('since'), key: 'fired', render: (_, { fired_at }) => <Time at={fired_at} style={shown === 'open' ? 'relative' : 'minute'} /> },
+    {
+      title: t('since'), key: 'fired', responsive: ['md'],
+      render: (_, { fired_at }) => <Time at={fired_at} style={shown === 'open' ? 'relative' : 'minute'} />,
+    },
     ...(shown === 'resolved' ? [{ title: t('lasted'), key: 'lasted', responsive: ['md' as const], render: (_: unknown, alarm: Alarm) => lasted(alarm) }] : []),
     {
       title: t('acknowledgedBy'), key: 'by', responsive: ['md'],
       render: (_, { acknowledged_by: by, note }) => (
-        <>{by ?? <span className="soft">–</span>}{note != null && <div className="soft">{note}</div>}</>
+        <><span className="long">{who(by)}</span>{note != null && <div className="soft">{note}</div>}</>
       ),
     },
     {
@@ -73,6 +83,18 @@ function useColumns(shown: Shown, onTake: (alarm: Alarm) => void): TableColumnsT
       ),
     },
   ];
+}
+
+/** Who has taken an alarm on; of members other than the one who asks, the API tells the ID alone. */
+function useWho(): (by: string | null | undefined) => string {
+  const { t } = useTranslation('alarms');
+  const { data: session } = useQuery(sessionQuery);
+  return (by) => {
+    if (by == null) return '–';
+    if (by === 'platform') return t('byPlatform');
+    const id = by.replace(/^member:/, '');
+    return id === session?.member.id ? session.member.email : t('byMember', { id });
+  };
 }
 
 function Nothing({ shown, rules, create }: Properties) {

@@ -61,7 +61,7 @@ function Actions({ channel, allowed, onEdit, onDelete, onLook, onSecret }: { cha
     { key: 'delete', label: t('common:delete'), danger: true, onClick: () => onDelete(channel), disabled: !allowed },
   ];
   return (
-    <span className="row" style={{ justifyContent: 'flex-end', gap: 4 }}>
+    <span className="row-actions">
       <Button size="small" onClick={() => onLook(channel)}>{t('deliveries')}</Button>
       <Button size="small" disabled={!allowed || !channel.enabled} loading={busy} onClick={test}>{t('test')}</Button>
       <Dropdown menu={{ items }} trigger={['click']} placement="bottomRight">

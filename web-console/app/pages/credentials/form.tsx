@@ -70,7 +70,7 @@ export function CredentialForm({ credential, onClose, onSecret }: Properties) {
   };
   const path = `/v1/instances/${instanceId}/credentials`;
   return (
-    <FormDrawer<Values> open={credential !== null} form={form} initial={valuesOf(before)} width={620}
+    <FormDrawer<Values> open={credential !== null} form={form} initial={valuesOf(before)} width={700}
       title={before === null ? t('createTitle') : t('editTitle', { name: before.username })}
       action={before === null ? t('common:create') : t('common:save')} onSubmit={submit} onClose={onClose}
       call={(values) => before === null

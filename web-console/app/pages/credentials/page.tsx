@@ -38,7 +38,7 @@ export default function CredentialsPage() {
     <Page title={t('title')} sentence={t('sentence')} actions={create}>
       {!authentication.includes('password') && <Alert type="warning" showIcon title={t('notAccepted')} />}
       {query.isError && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
-      <Panel flush title={search}>
+      {(credentials.length > 0 || !query.isError) && <Panel flush title={search}>
         {query.isSuccess && credentials.length === 0
           ? (
             <EmptyState icon={<SafetyCertificateOutlined />} title={user === '' ? t('emptyTitle') : t('noneFound')}
@@ -51,7 +51,7 @@ export default function CredentialsPage() {
               loadingMore={query.isFetchingNextPage} onMore={() => void query.fetchNextPage()} allowed={allowed}
               onEdit={setEditing} onSecret={setSecret} />
           )}
-      </Panel>
+      </Panel>}
       <CredentialForm credential={editing} onClose={() => setEditing(null)} onSecret={setSecret} />
       <SecretModal secret={secret} onClose={() => setSecret(null)} />
     </Page>

@@ -38,8 +38,8 @@ export function MessageList({ messages, loading, hasMore, loadingMore, onMore, o
       ),
     },
     {
-      title: t('client'), key: 'client', responsive: ['md'],
-      render: (_, { client_id: id }) => (id == null ? <Badge>{t('application')}</Badge> : <span className="mono">{id}</span>),
+      title: t('client'), key: 'client', width: 200, responsive: ['md'],
+      render: (_, { client_id: id }) => (id == null ? <Badge>{t('application')}</Badge> : <span className="mono long">{id}</span>),
     },
     { title: 'QoS', dataIndex: 'qos', width: 70, responsive: ['md'] },
     { title: t('size'), key: 'size', width: 110, align: 'end', responsive: ['md'], render: (_, message) => bytes(message.bytes) },

@@ -4,6 +4,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { Button, Tooltip } from 'antd';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
+import { asApiError } from '../../api/errors';
 import { useInstance, usePermission } from '../../layout/instance';
 import { useAddress, useRange } from '../../ui/address';
 import { ShowCall } from '../../ui/call';
@@ -32,6 +33,7 @@ export default function MessagesPage() {
   const following = follow && range.kind === 'live' && criteria.order === 'newest';
   const query = useInfiniteQuery(messagesQuery(instanceId, criteria, range, following));
   const items = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const off = query.isError && asApiError(query.error).code === 'history_disabled';
   const coverage = query.data?.pages.at(-1)?.coverage;
   const publish = (
     <Tooltip title={reason}>
@@ -52,16 +54,16 @@ export default function MessagesPage() {
           void query.refetch();
         }}
         onRange={setRange} onFollow={setFollow} />
-      {query.isError && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
+      {query.isError && !off && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
       {coverage !== undefined && <CoverageNotice coverage={coverage} />}
-      <Panel flush>
-        {items.length === 0 && query.isSuccess && !query.hasNextPage
+      {(items.length > 0 || !query.isError || off) && <Panel flush>
+        {off || (items.length === 0 && query.isSuccess && !query.hasNextPage)
           ? <NothingFound criteria={criteria} coverage={coverage} />
           : (
             <MessageList messages={items} loading={query.isPending} hasMore={query.hasNextPage}
               loadingMore={query.isFetchingNextPage} onMore={() => void query.fetchNextPage()} onOpen={setOpened} />
           )}
-      </Panel>
+      </Panel>}
       <MessageDetail message={opened} onClose={() => setOpened(null)} />
       <PublishForm open={publishing} onClose={() => setPublishing(false)} />
     </Page>

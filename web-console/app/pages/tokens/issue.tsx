@@ -43,7 +43,7 @@ export function IssueToken({ open, onClose }: { open: boolean; onClose: () => vo
   };
   return (
     <>
-      <FormDrawer<Values> open={open} title={t('issueTitle')} form={form} initial={INITIAL} action={t('issue')} width={620}
+      <FormDrawer<Values> open={open} title={t('issueTitle')} form={form} initial={INITIAL} action={t('issue')} width={700}
         call={(values) => ({ method: 'POST', path, body: bodyOf(values) })} onSubmit={submit} onClose={onClose}>
         <Form.Item name="client_id" label={t('client')} extra={t('clientHelp')}
           rules={[{ required: true, whitespace: true, message: t('clientRequired') }]}>

@@ -43,7 +43,7 @@ export default function TokensPage() {
     <Page title={t('title')} sentence={t('sentence')} actions={<>{revokeButton}{issueButton}</>}>
       {!authentication.includes('token') && <Alert type="warning" showIcon title={t('notAccepted')} />}
       {query.isError && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
-      <Panel flush title={<SearchField value={client} onChange={(text) => change({ client: text || undefined })} />}>
+      {(tokens.length > 0 || !query.isError) && <Panel flush title={<SearchField value={client} onChange={(text) => change({ client: text || undefined })} />}>
         {query.isSuccess && tokens.length === 0
           ? client === '' ? <NoTokens action={issueButton} /> : <EmptyState icon={<KeyOutlined />} title={t('noneFound')} />
           : (
@@ -51,7 +51,7 @@ export default function TokensPage() {
               loadingMore={query.isFetchingNextPage} onMore={() => void query.fetchNextPage()} mayRevoke={revoke.allowed}
               onRevoke={(token: Token) => setTarget({ kind: 'token', token })} />
           )}
-      </Panel>
+      </Panel>}
       <IssueToken open={issuing} onClose={() => setIssuing(false)} />
       <RevokeTokens target={target} onClose={() => setTarget(null)} />
     </Page>

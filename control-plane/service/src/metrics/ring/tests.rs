@@ -238,3 +238,33 @@ fn what_comes_while_a_row_is_written_is_written_next_time() {
     ring.take(node(1), &[slot(10, &[])], at(30));
     assert!(ring.dirty_minutes().is_empty(), "a repeat changes nothing");
 }
+
+/// What the database has of a minute.
+fn kept(ring: &Ring, instance: InstanceId) -> Vec<Kept> {
+    let rows = ring.chunks(instance, BEGIN, BEGIN + RING_MINUTES * 60);
+    rows.into_iter().map(|(minute, chunk)| Kept { minute, instance, chunk: chunk.encode().into() }).collect()
+}
+
+#[test]
+fn a_refill_lets_the_oldest_minutes_go_and_brings_none_of_them_back() {
+    let full = Ring::default();
+    let both = [(instance(1), sample(1, 1)), (instance(2), sample(1, 1))];
+    for minute in 0..20 {
+        full.take(node(1), &[slot(minute * 60, &both)], at(minute * 60 + 10));
+    }
+    let now = at(19 * 60 + 10);
+    let ring = Ring::bounded(RING_INSTANCES_MAX, 24 * (ROW_BYTES + 40));
+    ring.refill(kept(&full, instance(1)), now);
+    ring.refill(kept(&full, instance(2)), now);
+    ring.refill(kept(&full, PLATFORM), now);
+    let held = ring.lock();
+    assert!(held.bytes <= ring.bytes_max && held.minutes.len() > 2, "{} minutes", held.minutes.len());
+    assert!(held.minutes.values().all(|minute| minute.rows.len() == 3), "each is whole");
+    assert_eq!(held.minutes.last_key_value().map(|(number, _)| *number), Some(BEGIN / 60 + 19), "the newest");
+    drop(held);
+    assert!(ring.dirty_minutes().is_empty(), "the database has them");
+
+    let ring = Ring::bounded(1, RING_BYTES_MAX);
+    ring.refill(kept(&full, instance(1)), now);
+    assert_eq!(ring.refill(kept(&full, instance(2)), now), 0, "further instances have no room");
+}
