@@ -203,6 +203,7 @@ fn pure_crates_name_no_system() {
 const BROKER_HTTP: &[&str] = &[
     "http.rs",
     "http/",
+    "http_listener.rs",
     "node_api.rs",
     "node_api/",
     "websocket/handshake.rs",
