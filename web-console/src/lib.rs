@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn the_placeholder_leads_to_the_reference_and_loads_nothing_of_others() {
-        assert!(PLACEHOLDER.contains("href=\"/docs/api\""));
+        assert!(PLACEHOLDER.contains("href=\"/docs/api\"") && PLACEHOLDER.contains("href=\"/docs\""));
+        assert!(PLACEHOLDER.contains("Node.js") && PLACEHOLDER.contains("cargo xtask up"), "how to get it");
         assert!(!PLACEHOLDER.contains("//"), "only paths of this server");
         assert!(!PLACEHOLDER.contains("<script") && !PLACEHOLDER.contains("style="), "nothing inline");
     }
