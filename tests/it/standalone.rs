@@ -45,6 +45,9 @@ async fn it_starts_serves_stops_and_starts_again_with_everything() {
     exchange(&place, &welcome).await;
     let api = Api::new(place.api);
     let operator = api.sign_in_first_time("operator@localhost", &welcome.password, PASSWORD).await;
+    for page in ["/docs/en/get-started", "/docs/zh-CN/messages", "/docs/api/", "/docs/errors", "/"] {
+        assert_eq!(api.get(page).await.status, 200, "{page}");
+    }
     let tenants = operator.get("/v1/tenants").await.ok().clone();
     let demo = tenants["items"][0]["id"].as_str().expect("the demo tenant").to_owned();
     operator.patch(&format!("/v1/tenants/{demo}"), json!({"name": "mine now"})).await.ok();

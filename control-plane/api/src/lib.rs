@@ -45,7 +45,7 @@ pub use crate::state::{ApiOptions, AppState};
 const NODE_TIMEOUT: Duration = Duration::from_secs(WAIT_SECS_MAX + deadline::REQUEST_TIMEOUT.as_secs());
 
 /// Where the API and its documents live: what is absent there is no page of the console.
-const OURS: [&str; 4] = ["/v1", "/node", "/docs", "/openapi"];
+const OURS: [&str; 5] = ["/v1", "/node", "/docs/api", "/docs/errors", "/openapi"];
 
 /// The whole API, its reference, and at every other path `pages`.
 pub fn router(state: AppState, pages: Router) -> Router {
