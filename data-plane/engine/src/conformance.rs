@@ -150,6 +150,7 @@ macro_rules! log_conformance {
             what_is_ahead_is_refused
             what_is_no_batch_comes_back
             credit_is_each_origins_own
+            credit_returns_with_each_completion
             an_engine_that_goes_calls_every_completion
         }
         $crate::conformance_tests! { history, $make;

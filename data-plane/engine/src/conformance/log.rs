@@ -5,7 +5,10 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Outcomes, PATIENCE, SHARD, Subject, append, batch, batch_id, message};
-use crate::{Append, CommittedBatch, CommittedBatches, Log, ORIGINS_MAX, Pos, ReadError, RefusedWhy, Shard};
+use crate::{
+    Append, AppendError, Committed, CommittedBatch, CommittedBatches, Log, ORIGINS_MAX, Pos, ReadError,
+    RefusedWhy, Shard,
+};
 
 const ORIGINS: u16 = 4;
 const BATCHES_EACH: u16 = 50;
@@ -300,6 +303,39 @@ pub fn credit_is_each_origins_own<S: Subject>(make: impl Fn() -> S) {
     assert_eq!(log.room_bytes(SHARD, 0), whole, "credit has come back");
     log.submit(SHARD, refused.append).expect("and the batch is taken now");
     outcomes.next();
+}
+
+/// Credit returns with a batch's own completion, not with that of one before it in the same sync.
+pub fn credit_returns_with_each_completion<S: Subject>(make: impl Fn() -> S) {
+    let subject = make();
+    let log = subject.log();
+    let whole = log.room_bytes(SHARD, 0);
+    let small = batch(&[message("a", b"")]);
+    let (runs, ran) = sync_channel::<()>(2);
+    let mut go_ons = Vec::new();
+    for number in 0..2 {
+        let (go_on, held) = sync_channel::<()>(1);
+        let runs = runs.clone();
+        let completion = move |_: Result<Committed, AppendError>| {
+            runs.send(()).expect("somebody listens");
+            held.recv_timeout(PATIENCE).expect("it is let go on");
+        };
+        let id = batch_id(u128::MAX - number);
+        let append = Append { id, origin: 2, batch: small.clone(), completion: Box::new(completion) };
+        log.submit(SHARD, append).expect("it is taken");
+        if number == 0 {
+            ran.recv_timeout(PATIENCE).expect("the first completes, and holds the log up");
+        }
+        go_ons.push(go_on);
+    }
+    let outcomes = Outcomes::new(1);
+    log.submit(SHARD, outcomes.append(0, 0, small.clone())).expect("it is taken");
+    go_ons[0].try_send(()).expect("it waits");
+    ran.recv_timeout(PATIENCE).expect("the second completes, with one behind it");
+    assert_eq!(log.room_bytes(SHARD, 0), whole - small.as_bytes().len(), "it has not completed");
+    go_ons[1].try_send(()).expect("it waits");
+    outcomes.next();
+    assert_eq!(log.room_bytes(SHARD, 0), whole, "now it has");
 }
 
 /// No completion is forgotten when the engine goes.

@@ -93,13 +93,9 @@ impl Shared {
             let sizes: Vec<_> =
                 appends.iter().map(|append| (append.origin, append.batch.as_bytes().len())).collect();
             let told = lock(&self.kept).commit(appends);
-            let mut queue = lock(&self.queue);
-            for (origin, bytes) in sizes {
-                queue.waiting[usize::from(origin)] -= bytes;
-            }
-            queue.stored -= told.repeated_bytes;
-            drop(queue);
-            for (completion, committed) in told.completed {
+            lock(&self.queue).stored -= told.repeated_bytes;
+            for ((origin, bytes), (completion, committed)) in sizes.into_iter().zip(told.completed) {
+                lock(&self.queue).waiting[usize::from(origin)] -= bytes;
                 completion(Ok(committed));
             }
             if !told.committed.is_empty() {
