@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +14,7 @@ pub struct Proxy {
     /// Where to connect instead.
     pub address: SocketAddr,
     open: Arc<watch::Sender<bool>>,
+    refused: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -23,6 +25,8 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let open = Arc::new(watch::Sender::new(true));
         let gate = Arc::clone(&open);
+        let refused = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&refused);
         let accepting = tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
                 let mut state = gate.subscribe();
@@ -33,15 +37,23 @@ impl Proxy {
                             _ = state.wait_for(|open| !open) => {}
                         }
                     });
+                } else {
+                    counted.fetch_add(1, Ordering::SeqCst);
                 }
             }
         });
-        Self { address, open, accepting }
+        Self { address, open, refused, accepting }
     }
 
     /// Ends every connection and refuses new ones.
     pub fn cut(&self) {
         self.open.send_replace(false);
+    }
+
+    /// How many connections have been refused so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
     }
 
     /// Lets connections through again.
