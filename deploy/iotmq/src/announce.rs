@@ -1,10 +1,7 @@
 //! What a person reads in the terminal: progress, how to sign in, lines to copy, and why it did not start.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this file is what speaks to the person at the terminal"
-)]
+#![expect(clippy::print_stderr, reason = "this file is what speaks to the person at the terminal")]
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::tls::Trust;
@@ -65,9 +62,13 @@ pub(crate) const SUBSCRIBER: &str = "demo-subscriber";
 pub(crate) const PUBLISHER: &str = "demo-publisher";
 
 impl Welcome {
-    /// Prints it.
+    /// Prints it, for whoever still reads: a product that runs goes on without them.
     pub(crate) fn print(&self) {
-        println!("{}", self.text());
+        self.print_to(&mut io::stdout());
+    }
+
+    fn print_to(&self, output: &mut impl Write) {
+        let _nobody_reads = writeln!(output, "{}", self.text()).and_then(|()| output.flush());
     }
 
     fn text(&self) -> String {
@@ -155,6 +156,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line:?} in {text}");
         }
+        let (reader, mut closed) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        welcome.print_to(&mut closed); // and goes on, although nobody reads it
         let without = Welcome { demo: None, ..welcome }.text();
         assert!(!without.contains("mosquitto"), "nothing to try where there is no demo: {without}");
     }

@@ -1,8 +1,8 @@
 //! A picture of every page of the console, of the real product: for people to look at.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -48,6 +48,8 @@ struct Product {
     url: String,
     email: String,
     password: String,
+    /// Kept open: what else it prints is not to fail.
+    _output: BufReader<ChildStdout>,
     _directory: tempfile::TempDir,
 }
 
@@ -58,9 +60,9 @@ impl Product {
         command.arg("standalone").arg("--data-dir").arg(directory.path().join("data"));
         command.args(["--api-address", "127.0.0.1:0", "--mqtt-address", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run iotmq")?;
-        let output = BufReader::new(child.stdout.take().context("piped")?);
+        let mut output = BufReader::new(child.stdout.take().context("piped")?);
         let mut told = [("console", None), ("operator", None), ("password", None)];
-        for line in output.lines().map_while(Result::ok) {
+        for line in output.by_ref().lines().map_while(Result::ok) {
             let mut words = line.split_whitespace();
             let word = words.next().unwrap_or_default();
             if let Some((_, value)) = told.iter_mut().find(|(name, _)| *name == word) {
@@ -68,7 +70,7 @@ impl Product {
             }
             if let [(_, Some(url)), (_, Some(email)), (_, Some(password))] = &mut told {
                 let [url, email, password] = [url, email, password].map(std::mem::take);
-                return Ok(Self { child, url, email, password, _directory: directory });
+                return Ok(Self { child, url, email, password, _output: output, _directory: directory });
             }
         }
         let status = child.wait().context("cannot wait for iotmq")?;
