@@ -21,9 +21,6 @@ pub struct Damage {
     pub from: UnixMillis,
     /// What is lost was stored at this moment or before.
     pub to: UnixMillis,
-    /// It lies in one write with the whole records behind it, so that none of this needs to have been acknowledged:
-    /// a power cut leaves that, an ageing disk too.
-    pub in_one_write: bool,
 }
 
 impl Damage {

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
-use engine::view::{Footer, FooterError};
-use engine::{BATCH_BYTES_MAX, History, Log};
+use contract::ids::InstanceId;
+use engine::view::FooterError;
+use engine::{BATCH_BYTES_MAX, History, Log, Replay, State};
 
-use crate::files::{Disk, Files};
+use crate::documents::opening;
+use crate::documents::store::Store;
+use crate::files::{self, Files};
 use crate::health::{Health, Stats};
-use crate::index::Bytes;
 use crate::keeper;
 use crate::layout::{Current, Layout};
 use crate::options::{Options, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::queue::Queue;
 use crate::recovery::{self, Recovered};
+use crate::segments::{self, OpenFailed};
 use crate::shared::{Parts, Settings, Shared};
 use crate::writer::{Writer, begin_segment};
 
@@ -82,9 +85,21 @@ pub enum OpenError {
         /// The version it has.
         found: u32,
     },
+    /// The documents cannot be opened, although they may be sound.
+    #[error("the documents of the message log cannot be opened: {0}")]
+    Documents(String),
     /// The directory cannot be read or written.
     #[error("the message log cannot be opened: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What an instance has retained.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RetainedStats {
+    /// Topics with a retained message.
+    pub messages: u64,
+    /// Bytes of these messages' records.
+    pub bytes: u64,
 }
 
 /// The message engine of one machine. Dropping it is closing it.
@@ -122,6 +137,24 @@ impl Engine {
         Arc::clone(&self.shared) as Arc<dyn History>
     }
 
+    /// The documents.
+    #[must_use]
+    pub fn state(&self) -> Arc<dyn State> {
+        Arc::clone(&self.shared) as Arc<dyn State>
+    }
+
+    /// What an instance has retained now: committed, each topic's newest. A short lock, no disk.
+    #[must_use]
+    pub fn retained_stats(&self, instance: InstanceId) -> RetainedStats {
+        self.shared.retained_stats(instance)
+    }
+
+    /// Logged messages given again, and the retained ones.
+    #[must_use]
+    pub fn replay(&self) -> Arc<dyn Replay> {
+        Arc::clone(&self.shared) as Arc<dyn Replay>
+    }
+
     /// How it is.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -153,6 +186,11 @@ impl Engine {
             // A thread that panicked has said so, and the log's has told everyone who was waiting.
             let _panicked = thread.join();
         }
+        // So that the next start finds little to do; what is not carried now is carried then.
+        if let Err(error) = self.shared.store.carry() {
+            tracing::warn!(%error, "the documents stay behind the log until the next start");
+        }
+        self.shared.store.close();
     }
 }
 
@@ -175,11 +213,18 @@ fn lock_directory(directory: &Path) -> Result<File, OpenError> {
 pub(crate) fn assemble(options: &Options) -> Result<(Arc<Shared>, Writer), OpenError> {
     let files = match &options.files {
         Some(files) => Arc::clone(files),
-        None => Arc::new(Disk::open(&options.directory)?),
+        None => files::chosen(&options.directory)?,
     };
-    let recovered = recovery::recover(&*files)?;
+    let mut recovered = recovery::recover(&*files)?;
     check_versions(&*files, &recovered.layout)?;
-    let Recovered { mut layout, ids, next, newest, goes_on, dropped_before, cut_bytes } = recovered;
+    let mut opened = opening::open(options)?;
+    let loss = opened.loss.take();
+    // Documents that are ahead of the log: of numbers that they have seen none is given again.
+    let log_end = recovered.layout.journal.last().map_or(recovered.next, |it| it.next());
+    let is_ahead = opened.position > log_end;
+    recovered.next = recovered.next.max(opened.position);
+    recovered.goes_on &= !is_ahead;
+    let Recovered { mut layout, ids, next, newest, goes_on, dropped, cut_bytes } = recovered;
     let (file, segment) = match layout.journal.last() {
         Some(last) if goes_on => {
             let mut file = files.append(&last.name.to_string())?;
@@ -197,6 +242,9 @@ pub(crate) fn assemble(options: &Options) -> Result<(Arc<Shared>, Writer), OpenE
         }
     };
     files.sync_directory()?;
+    let store = Store::new(opened, options.overlay_bytes_max);
+    let end = if is_ahead { log_end } else { segment.next() };
+    opening::replay(&store, &layout, end, loss)?;
     let bounds = Settings {
         segment_bytes: options.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
         segment_millis: options.segment_millis,
@@ -210,8 +258,9 @@ pub(crate) fn assemble(options: &Options) -> Result<(Arc<Shared>, Writer), OpenE
         bounds,
         layout: Current::new(layout),
         queue: Queue::new(options.origin_bytes_max.max(BATCH_BYTES_MAX)),
+        store,
         next: segment.next(),
-        dropped_before,
+        dropped,
     }));
     shared.counters.cut_bytes.store(cut_bytes, Ordering::Relaxed);
     shared.probe_space();
@@ -222,10 +271,15 @@ pub(crate) fn assemble(options: &Options) -> Result<(Arc<Shared>, Writer), OpenE
 /// Looks whether this release wrote the newest sealed segments. What is damaged there is found by who asks.
 fn check_versions(files: &dyn Files, layout: &Layout) -> Result<(), OpenError> {
     for segment in layout.sealed.iter().rev().take(VERSIONS_LOOKED_AT) {
-        let name = segment.name.to_string();
-        let file = files.open(&name)?;
-        if let Err(FooterError::Version(found)) = Footer::open(&Bytes(&*file), segment.bytes) {
-            return Err(OpenError::Footer { segment: name, found });
+        match segments::open(files, segment) {
+            Err(OpenFailed::Footer(FooterError::Version(found))) => {
+                return Err(OpenError::Footer { segment: segment.name.to_string(), found });
+            }
+            // A file that is gone is damage like any other.
+            Err(OpenFailed::File(error)) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error.into());
+            }
+            Ok(_) | Err(OpenFailed::Footer(_) | OpenFailed::File(_)) => {}
         }
     }
     Ok(())

@@ -4,13 +4,25 @@
 //! All files of a log are in one directory, by plain name. What a call changes is durable after the sync that its
 //! documentation names, and not before.
 
+mod chosen;
 mod disk;
+#[cfg(feature = "drop-unsynced")]
+mod faulty;
+mod joined;
+#[cfg(feature = "drop-unsynced")]
+mod unsynced;
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+pub(crate) use chosen::chosen;
 pub use disk::Disk;
+#[cfg(feature = "drop-unsynced")]
+pub use faulty::Faulty;
+pub(crate) use joined::Joined;
+#[cfg(feature = "drop-unsynced")]
+pub use unsynced::Unsynced;
 
 /// A file of the directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,4 +106,8 @@ pub trait Reading: Send + Sync + fmt::Debug {
 
     /// Its length now.
     fn bytes(&self) -> io::Result<u64>;
+
+    /// Says that nobody is expected to read it soon: memory that the system holds of what is synced may go to others.
+    /// What is read is the same with or without.
+    fn let_go(&self) {}
 }

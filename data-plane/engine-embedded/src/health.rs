@@ -17,8 +17,12 @@ pub struct Health {
     pub writing: Writing,
     /// What is known to be lost from the journal, and from journal segments that were put aside.
     pub damage: Vec<Damage>,
-    /// Why the last attempt to seal a segment failed; it is tried again. Nothing is lost meanwhile, but nothing is
-    /// dropped by age either, and the journal grows.
+    /// What is known to be lost from the documents (sessions, retained messages), oldest first, in a sentence each; the
+    /// newest sixteen are remembered across starts.
+    pub documents_lost: Vec<Arc<str>>,
+    /// Why the last attempt to write documents, to seal a segment, or to drop what is over failed; it is tried again.
+    /// Nothing is lost meanwhile, but the journal grows and messages stay longer than they should; documents that cannot
+    /// be written for long end writing.
     pub sealing_failed: Option<Arc<str>>,
 }
 
@@ -37,8 +41,8 @@ pub enum Writing {
         /// The share that is taken.
         used_percent: u8,
     },
-    /// They are refused since a write or a sync failed. Only a new start ends it: after a failed sync nobody knows
-    /// what the disk has.
+    /// They are refused since a write or a sync failed, or documents could not be written for long. Only a new start
+    /// ends it: after a failed sync nobody knows what the disk has.
     Failed {
         /// What happened.
         reason: Arc<str>,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contract::ids::InstanceId;
 use contract::message::{MessageId, MessagesAnswer, Order};
-use contract::time::UnixMillis;
 use engine::view::{self, Index, Source, View};
 use engine::{FoundMessage, History, HistoryQuery, HistoryRules, Pos, QueryError, Shard};
 use nix::errno::Errno;
@@ -15,7 +14,7 @@ use crate::index::Bytes;
 use crate::layout::{JournalSegment, Layout, SealedSegment};
 use crate::queue::Phase;
 use crate::segments::{OpenFailed, Opened};
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 
 /// The most sealed segments that one query looks at: each that is looked at is an open file.
 pub(crate) const SEGMENTS_PER_QUERY_MAX: usize = 256;
@@ -93,7 +92,7 @@ fn limit(sealed: &mut Vec<&Arc<SealedSegment>>, query: &HistoryQuery) -> Option<
 
 impl Shared {
     /// Opens the segments and lets `ask` look at them; `whole` when nothing is known to be lost there.
-    fn look<'a, T>(
+    pub(crate) fn look<'a, T>(
         &self,
         layout: &Layout,
         sealed: impl Iterator<Item = &'a Arc<SealedSegment>>,
@@ -114,7 +113,7 @@ impl Shared {
         let sealed = opened.iter().zip(&files).map(|(it, bytes)| (Index::Sealed(&it.footer), bytes));
         let live = indexes.iter().zip(&tails).map(|(it, bytes)| (Index::Live(&it.builder), bytes));
         let sources: Vec<_> = sealed.chain(live).map(|(index, bytes)| Source { index, bytes }).collect();
-        let dropped_before = UnixMillis(self.dropped_before.load(Ordering::Acquire));
+        let dropped_before = lock(&self.dropped).before;
         Ok(ask(&View { shard: SHARD, sources: &sources, dropped_before, whole }))
     }
 

@@ -4,13 +4,16 @@ use std::io;
 use std::sync::{PoisonError, RwLockReadGuard};
 
 use engine::view::{FooterBuilder, ReadAt};
-use engine::{Pos, Records};
+use engine::{Pos, Records, RetentionClass};
 
 use crate::files::Reading;
 use crate::journal::record::{RECORD_HEADER, RecordHeader};
 use crate::journal::scan::{Found, Scan};
 use crate::journal::segment::SEGMENT_HEADER;
 use crate::layout::JournalSegment;
+
+/// How much is read at once ahead of sealing: so long at most somebody who asks waits.
+const STEP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a message takes in an index in memory, about.
 const ROW_BYTES: usize = 80;
@@ -25,26 +28,38 @@ pub(crate) struct TailIndex {
     next: u64,
     /// Places that could not be read, those that were known to be damaged among them.
     pub(crate) unreadable: u64,
+    /// Bytes of the messages of each class, in the order of [`RetentionClass::ALL`].
+    pub(crate) class_bytes: [u64; RetentionClass::ALL.len()],
 }
 
 impl TailIndex {
+    /// What has been read of the segment.
+    pub(crate) const fn read_bytes(&self) -> u64 {
+        self.at
+    }
+
     /// The bytes it takes, about.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.builder.len() as usize * ROW_BYTES
     }
 
-    fn read_to(&mut self, segment: &JournalSegment, end: u64) {
+    /// Reads on to `end`, or to the end of the first record behind `stop`.
+    fn read_to(&mut self, segment: &JournalSegment, end: u64, stop: u64) {
         let at = self.at.max(SEGMENT_HEADER as u64);
         let next = self.next.max(segment.name.first);
         let mut batches = Batches::new(&*segment.file, segment.name.salt, next, at, end);
-        while let Some((offset, header, records)) = batches.step() {
+        let mut is_stopped = false;
+        while !is_stopped && let Some((offset, header, records)) = batches.step() {
             self.add(offset, &header, records);
             // With each record: who reads on after a panic neither reads it again nor takes it for damage.
             self.next = header.record + 1;
             self.at = offset + header.bytes() as u64;
+            is_stopped = self.at >= stop;
         }
         self.unreadable += batches.unreadable;
-        self.at = end;
+        if !is_stopped {
+            self.at = end;
+        }
     }
 
     fn add(&mut self, offset: u64, header: &RecordHeader, records: Records<'_>) {
@@ -53,7 +68,8 @@ impl TailIndex {
                 self.unreadable += 1;
                 break;
             };
-            if message.envelope.retention.is_some() {
+            if let Some(class) = message.envelope.retention {
+                self.class_bytes[class as usize - RetentionClass::Day as usize] += message.bytes.len() as u64;
                 let pos = Pos { record: header.record, index };
                 let at = offset + (RECORD_HEADER + message.at) as u64;
                 if self.builder.add(pos, at, &message).is_err() {
@@ -77,9 +93,42 @@ impl JournalSegment {
             // Between this lock and the next one it may be forgotten again: hence the loop.
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             if index.at < end {
-                index.read_to(self, end);
+                index.read_to(self, end, end);
             }
         }
+    }
+
+    /// The index of a closed segment, as far as `goes_on` lets it be made: it is asked now and then. `spares` are empty
+    /// ones, whose memory may be used.
+    pub(crate) fn indexed_while(
+        &self,
+        spares: &mut Vec<FooterBuilder>,
+        goes_on: impl Fn(&TailIndex) -> bool,
+    ) -> RwLockReadGuard<'_, TailIndex> {
+        let end = self.end();
+        loop {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            if index.at >= end || !goes_on(&index) {
+                return index;
+            }
+            drop(index);
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            if index.at == 0
+                && let Some(spare) = spares.pop()
+            {
+                index.builder = spare;
+            }
+            if index.at < end {
+                let stop = index.at + STEP_BYTES;
+                index.read_to(self, end, stop);
+            }
+        }
+    }
+
+    /// Takes the index away for its memory, if nobody looks at it; who asks next reads the segment again.
+    pub(crate) fn take_index(&self) -> Option<FooterBuilder> {
+        let mut index = self.index.try_write().ok()?;
+        Some(std::mem::take(&mut *index).builder)
     }
 
     /// Gives the memory back, if nobody looks at it; who asks next reads the segment again.

@@ -1,11 +1,13 @@
-//! The thread beside the log's: it seals what is closed, drops what is over, asks how full the disk is, and keeps the
-//! index of the newest messages up to date while somebody asks for them. Each round is a step that a test can take by itself.
+//! The thread beside the log's: it carries documents to where they are kept, seals what is closed, drops what is over,
+//! asks how full the disk is, and keeps the index of the newest messages up to date while somebody asks for them. Each
+//! round is a step that a test can take by itself.
 
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::queue::Phase;
 use crate::retention;
 use crate::seal;
 use crate::shared::{Shared, lock};
@@ -15,6 +17,10 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// For how long after a query the next one is expected: so long the newest messages are indexed ahead of it.
 const ASKED_MILLIS: u64 = 60 * 1000;
+
+/// For how long documents may be in everybody's way, since they can neither be written nor wait in memory, before the log
+/// fails: who waits for them must hear that a new start is needed.
+pub(crate) const DOCUMENTS_STUCK_MILLIS: u64 = 60 * 1000;
 
 /// Wakes the thread, and ends it.
 #[derive(Debug, Default)]
@@ -76,10 +82,12 @@ pub(crate) fn round(shared: &Shared) {
     shared.probe_space();
     close_old(shared);
     index_newest(shared);
+    let carrying = if shared.store.is_due() { shared.store.carry() } else { Ok(()) };
+    let carrying = carrying.map_err(|it| format!("documents could not be written: {it}"));
     let sealing = seal_all(shared).map_err(|it| format!("a journal segment could not be sealed: {it}"));
     let dropping =
         retention::drop_over(shared).map_err(|it| format!("old messages could not be dropped: {it}"));
-    let trouble = sealing.and(dropping).err();
+    let trouble = carrying.and(sealing).and(dropping).err();
     let mut known = lock(&shared.trouble);
     if trouble.as_deref() != known.as_deref() {
         if let Some(reason) = &trouble {
@@ -91,14 +99,37 @@ pub(crate) fn round(shared: &Shared) {
     *known = trouble.map(Arc::from);
     drop(known);
     forget_indexes(shared);
+    fail_when_stuck(shared);
+}
+
+/// Lets the log fail when documents have not been written for long, so that workers wait for room that does not come. A
+/// full disk is no such case: that is said as it is, and ends by itself.
+fn fail_when_stuck(shared: &Shared) {
+    let now = shared.now().0;
+    let is_stuck = shared.store.is_failing() && !shared.store.has_room() && !shared.is_full();
+    let since = if is_stuck { shared.stuck_since.load(Ordering::Relaxed).min(now) } else { u64::MAX };
+    shared.stuck_since.store(since, Ordering::Relaxed);
+    if now.saturating_sub(since) >= DOCUMENTS_STUCK_MILLIS && shared.queue.phase() == Phase::Open {
+        shared.fail("the documents cannot be written and have no more room in memory");
+    }
 }
 
 /// Seals everything that is closed.
 fn seal_all(shared: &Shared) -> io::Result<()> {
-    while !shared.keeper.is_stopped() && seal::seal_oldest(shared)? {
+    while !shared.keeper.is_stopped() && carry_before_sealing(shared)? && seal::seal_oldest(shared)? {
         index_newest(shared);
     }
     Ok(())
+}
+
+/// Makes documents durable past the segment that is sealed next: until then its records may be needed to make them anew.
+/// False when there is none to be sealed.
+fn carry_before_sealing(shared: &Shared) -> io::Result<bool> {
+    let layout = shared.layout.load();
+    let [_, following, ..] = &*layout.journal else { return Ok(false) };
+    // A crash leaves out numbers: the one behind it may begin above the record that would have come next.
+    shared.store.carry_to(following.name.first)?;
+    Ok(true)
 }
 
 /// Has the segment closed that is being written, when its first record is old.
@@ -114,14 +145,19 @@ fn close_old(shared: &Shared) {
 /// Indexes what was written since the last time, so that a query finds little left to do. Only while somebody asks:
 /// sealing indexes each segment once more, and as long as nobody does that is enough.
 fn index_newest(shared: &Shared) {
-    let asked_at = shared.asked_at.load(Ordering::Relaxed);
-    if shared.now().0.saturating_sub(asked_at) >= ASKED_MILLIS {
+    if !is_asked(shared) {
         return;
     }
     let layout = shared.layout.load();
     if let Some(newest) = layout.journal.last() {
         drop(newest.indexed());
     }
+}
+
+/// Whether somebody has asked for stored messages lately.
+pub(crate) fn is_asked(shared: &Shared) -> bool {
+    let asked_at = shared.asked_at.load(Ordering::Relaxed);
+    shared.now().0.saturating_sub(asked_at) < ASKED_MILLIS
 }
 
 /// When sealing lags behind, lets indexes of closed segments go that are too large together, the oldest first.

@@ -48,7 +48,20 @@ pub(crate) struct JournalSegment {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SealedSegment {
     pub(crate) name: SealedName,
+    /// Of all its files.
     pub(crate) bytes: u64,
+    /// Where it was sealed in place: how much of it is the file of the records. Its index is a file of its own then.
+    pub(crate) records_bytes: Option<u64>,
+}
+
+impl SealedSegment {
+    /// Its files, those of messages first.
+    pub(crate) fn files(&self) -> Vec<String> {
+        match self.records_bytes {
+            None => vec![self.name.to_string()],
+            Some(_) => vec![self.name.records(), self.name.index()],
+        }
+    }
 }
 
 impl Layout {
@@ -60,6 +73,14 @@ impl Layout {
             it.bytes > 0 && it.offset < end && it.offset.saturating_add(it.bytes) > SEGMENT_HEADER as u64
         };
         self.damage.iter().filter(|it| it.segment == name).filter(is_met).count() as u64
+    }
+
+    /// Whether these bytes of the segment are known to be damaged.
+    pub(crate) fn is_known_damage(&self, segment: &JournalSegment, offset: u64, bytes: u64) -> bool {
+        let name = segment.name.to_string();
+        let end = offset.saturating_add(bytes);
+        let holds = |it: &Damage| it.offset <= offset && end <= it.offset.saturating_add(it.bytes);
+        self.damage.iter().any(|it| it.segment == name && holds(it))
     }
 }
 

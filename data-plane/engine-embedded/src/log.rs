@@ -18,14 +18,15 @@ impl Log for Shared {
         if shard != SHARD || !append.is_valid() {
             return Err(append.refused(RefusedWhy::Invalid));
         }
-        match self.refuses() {
+        match self.refuses_batch(&append.batch) {
             Some(why) => Err(append.refused(why)),
             None => self.queue.submit(append),
         }
     }
 
     fn room_bytes(&self, shard: Shard, origin: u16) -> usize {
-        if shard != SHARD || self.refuses().is_some() { 0 } else { self.queue.room_bytes(origin) }
+        let has_room = shard == SHARD && self.refuses().is_none() && self.store.has_room();
+        if has_room { self.queue.room_bytes(origin) } else { 0 }
     }
 
     fn read(&self, shard: Shard, from: Pos, bytes_max: usize) -> Result<Page, ReadError> {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use contract::time::UnixMillis;
 
+use crate::documents::Documents;
 use crate::files::Files;
 
 /// What tells the engine the time of day.
@@ -43,6 +44,11 @@ pub struct Options {
     pub clock: Clock,
     /// The files, when they are not those of `directory`; for tests. The lock is in `directory` all the same.
     pub files: Option<Arc<dyn Files>>,
+    /// The documents, when they are not those of the folder `documents` in `directory`; for tests.
+    pub documents: Option<Arc<dyn Documents>>,
+    /// What changes of documents may take in memory before they are written where documents are kept, in bytes. 64 MiB.
+    /// Beyond it no worker has room until that is done.
+    pub overlay_bytes_max: usize,
 }
 
 impl Options {
@@ -58,6 +64,8 @@ impl Options {
             queries_max: 4,
             clock: Arc::new(time_of_day),
             files: None,
+            documents: None,
+            overlay_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

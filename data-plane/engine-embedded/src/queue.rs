@@ -77,7 +77,7 @@ pub(crate) struct Queue {
     wake: Condvar,
     /// A [`Phase`], beside the one under the lock, for who only looks.
     phase: AtomicU8,
-    /// Bytes that each origin has submitted and not seen completed.
+    /// Bytes that each origin has submitted and not seen completed; the last one is the engine itself.
     used: Box<[AtomicUsize]>,
     origin_bytes_max: usize,
 }
@@ -88,6 +88,19 @@ struct Waiting {
     phase: Phase,
     close: bool,
     sleeps: bool,
+}
+
+impl Waiting {
+    fn work(&mut self, batches: &mut Vec<Submitted>) -> Option<Work> {
+        if !self.batches.is_empty() {
+            std::mem::swap(&mut self.batches, batches);
+            return Some(Work::Batches);
+        }
+        if self.phase != Phase::Open {
+            return Some(Work::End);
+        }
+        std::mem::take(&mut self.close).then_some(Work::Close)
+    }
 }
 
 impl Queue {
@@ -101,7 +114,7 @@ impl Queue {
             }),
             wake: Condvar::new(),
             phase: AtomicU8::new(Phase::Open as u8),
-            used: (0..ORIGINS_MAX).map(|_| AtomicUsize::new(0)).collect(),
+            used: (0..=ORIGINS_MAX).map(|_| AtomicUsize::new(0)).collect(),
             origin_bytes_max,
         }
     }
@@ -169,19 +182,17 @@ impl Queue {
     pub(crate) fn take(&self, batches: &mut Vec<Submitted>) -> Work {
         let mut waiting = self.lock();
         loop {
-            if !waiting.batches.is_empty() {
-                std::mem::swap(&mut waiting.batches, batches);
-                return Work::Batches;
-            }
-            if waiting.phase != Phase::Open {
-                return Work::End;
-            }
-            if std::mem::take(&mut waiting.close) {
-                return Work::Close;
+            if let Some(work) = waiting.work(batches) {
+                return work;
             }
             waiting.sleeps = true;
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// What there is to do now, without waiting for it; `batches` is empty and keeps its memory.
+    pub(crate) fn try_take(&self, batches: &mut Vec<Submitted>) -> Option<Work> {
+        self.lock().work(batches)
     }
 
     /// Lets the log's thread close its segment once nothing is waiting.

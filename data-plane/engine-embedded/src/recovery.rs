@@ -2,7 +2,9 @@
 //! done. It decides by reading every record of the journal; sealed segments are not opened.
 //!
 //! - A last segment that ends in something that is no record was being written when the machine stopped: that end is
-//!   left out, and said. Nothing in it was acknowledged, for a sync stands before each acknowledgement, unless the disk
+//!   left out, and said. So is everything from the first hole in the last write on, also whole records, since a power cut
+//!   may leave the end of a write and not its middle: a record may say of a document what holds only together with one
+//!   before it. Nothing in it was acknowledged, for a sync stands before each acknowledgement, unless the disk
 //!   has lost what it had synced: hence nothing is written over it, and no number that it may have had is given again.
 //! - Everything else that is no record is damage: it is said and kept, and what is whole around it is served.
 //! - A journal segment that is still there has not been sealed to the end: what was made of it is made again.
@@ -21,8 +23,8 @@ use crate::journal::name::SegmentName;
 use crate::journal::record::{KIND_MESSAGES, RECORD_HEADER, RecordHeader};
 use crate::journal::scan::{Found, Scan};
 use crate::journal::segment::{HeaderFound, JOURNAL_FORMAT_VERSION, SEGMENT_HEADER, read_header};
-use crate::layout::{JournalSegment, Layout, SealedSegment, mark};
-use crate::sealed::{SealedName, UNFINISHED, parse_dropped};
+use crate::layout::{JournalSegment, Layout, mark};
+use crate::sealed::{self, Dropped, UNFINISHED, parse_dropped};
 
 /// How many damaged segments are kept aside when they are sealed; more push out the oldest.
 pub const DAMAGED_SEGMENTS_MAX: usize = 16;
@@ -44,7 +46,7 @@ pub(crate) struct Recovered {
     pub(crate) newest: UnixMillis,
     /// Whether the last journal segment may be written on.
     pub(crate) goes_on: bool,
-    pub(crate) dropped_before: UnixMillis,
+    pub(crate) dropped: Dropped,
     /// Bytes left out at the end.
     pub(crate) cut_bytes: u64,
 }
@@ -61,16 +63,49 @@ struct Examined {
     damage: Vec<Damage>,
     /// Damage behind the last record.
     tail: Option<(u64, u64)>,
+    /// The first record of the last write.
+    write: u64,
+    /// The first hole in the last write.
+    hole: Option<Brink>,
+    /// The records behind that.
+    behind_hole: Vec<RecordHeader>,
     /// Whether the disk did not give some of it.
     has_failed: bool,
 }
 
+/// What is whole in front of a place that is no record.
+#[derive(Clone, Copy)]
+struct Brink {
+    offset: u64,
+    end: u64,
+    next: u64,
+    newest: Option<UnixMillis>,
+    marks: usize,
+    damage: usize,
+}
+
 impl Examined {
-    /// Where numbers go on when the tail is what a crash left of a write: a crash leaves no unreadable sectors.
-    fn torn_next(&self) -> Option<u64> {
-        let (offset, bytes) = self.tail?;
-        let is_torn = offset > 0 && bytes <= TORN_BYTES_MAX && !self.has_failed;
-        is_torn.then(|| self.next + bytes / RECORD_HEADER as u64 + TORN_NUMBERS)
+    fn brink(&self, offset: u64) -> Brink {
+        let Self { end, next, newest, .. } = *self;
+        Brink { offset, end, next, newest, marks: self.marks.len(), damage: self.damage.len() }
+    }
+
+    /// Where the segment of so many bytes ends, and where numbers go on, when what is behind is what a crash left of a
+    /// write: a crash leaves no unreadable sectors.
+    fn torn(&self, segment_bytes: u64) -> Option<(Brink, u64)> {
+        let brink = self.hole.or_else(|| self.tail.map(|(offset, _)| self.brink(offset)))?;
+        let bytes = segment_bytes.saturating_sub(brink.offset);
+        let is_torn = brink.offset > 0 && bytes <= TORN_BYTES_MAX && !self.has_failed;
+        is_torn.then(|| (brink, brink.next + bytes / RECORD_HEADER as u64 + TORN_NUMBERS))
+    }
+
+    /// Leaves out what is behind.
+    fn cut(&mut self, brink: Brink) {
+        (self.end, self.next, self.newest) = (brink.end, brink.next, brink.newest);
+        self.marks.truncate(brink.marks);
+        self.damage.truncate(brink.damage);
+        self.behind_hole.clear();
+        self.tail = None;
     }
 }
 
@@ -83,7 +118,7 @@ pub(crate) fn recover(files: &dyn Files) -> Result<Recovered, OpenError> {
         next: 1,
         newest: UnixMillis(0),
         goes_on: false,
-        dropped_before: UnixMillis(0),
+        dropped: Dropped::default(),
         cut_bytes: 0,
     };
     let journal = segments(&entries, SegmentName::parse);
@@ -128,23 +163,26 @@ fn recover_sealed(
     recovered: &mut Recovered,
 ) -> Result<(), io::Error> {
     let mut has_removed = false;
-    for entry in entries {
-        if let Some(name) = SealedName::parse(&entry.name) {
-            if journal.iter().any(|(it, _)| it.first == name.first) {
-                files.remove(&entry.name)?;
-                has_removed = true;
-            } else {
-                recovered.next = recovered.next.max(name.next);
-                recovered.layout.sealed.push(Arc::new(SealedSegment { name, bytes: entry.bytes }));
+    let found = sealed::find(entries);
+    let unfinished = entries.iter().map(|it| &it.name).filter(|it| it.ends_with(UNFINISHED));
+    for name in found.left_over.iter().chain(unfinished) {
+        files.remove(name)?;
+        has_removed = true;
+    }
+    for segment in found.segments {
+        if journal.iter().any(|(it, _)| it.first == segment.name.first) {
+            let is_there = |name: &String| entries.iter().any(|it| it.name == *name);
+            for name in segment.files().iter().filter(|it| is_there(it)) {
+                files.remove(name)?;
             }
-        } else if entry.name.ends_with(UNFINISHED) {
-            files.remove(&entry.name)?;
             has_removed = true;
-        } else if let Some(before) = parse_dropped(&entry.name) {
-            recovered.dropped_before = recovered.dropped_before.max(before);
+        } else {
+            recovered.next = recovered.next.max(segment.name.next);
+            recovered.layout.sealed.push(Arc::new(segment));
         }
     }
-    recovered.layout.sealed.sort_unstable_by_key(|it| (it.name.first, it.name.class));
+    let dropped = entries.iter().filter_map(|it| parse_dropped(&it.name));
+    recovered.dropped = dropped.fold(recovered.dropped, Dropped::and);
     if has_removed { files.sync_directory() } else { Ok(()) }
 }
 
@@ -173,15 +211,18 @@ fn recover_segment(
         return put_aside(files, name, bytes, recovered);
     }
     // A closed segment with a torn end was the last one at a start: what follows begins where that start said.
-    let torn_next = examined.torn_next().filter(|it| following.is_none_or(|following| following == *it));
-    let following = if torn_next.is_some() { None } else { following };
-    if let (Some((offset, bytes)), true) = (examined.tail, torn_next.is_some()) {
+    let torn = examined.torn(bytes).filter(|(_, next)| following.is_none_or(|following| following == *next));
+    let following = if torn.is_some() { None } else { following };
+    if let Some((brink, _)) = torn {
         if is_last {
+            let (offset, bytes) = (brink.offset, bytes - brink.offset);
             tracing::warn!(segment = %name, offset, bytes, "left out what was being written when the log stopped");
             recovered.cut_bytes += bytes;
         }
-        examined.tail = None;
+        examined.cut(brink);
     }
+    let torn_next = torn.map(|(_, next)| next);
+    examined.behind_hole.iter().for_each(&mut remember);
     if let Some(begun_at) = examined.begun_at {
         let open_ended = recovered.layout.damage.iter_mut().filter(|it| it.to == UnixMillis(u64::MAX));
         open_ended.for_each(|it| it.to = begun_at);
@@ -222,7 +263,6 @@ fn put_aside(
         next,
         from: recovered.newest,
         to: UnixMillis(u64::MAX),
-        in_one_write: false,
     });
     recovered.next = recovered.next.max(next);
     Ok(())
@@ -240,7 +280,7 @@ fn whole_damage(examined: Examined, segment: String, following: Option<u64>) -> 
         let next = if following.is_some() { next } else { next + bytes / RECORD_HEADER as u64 };
         // Until when is not known here: the next segment's records are not looked at.
         let to = if following.is_some() { UnixMillis(u64::MAX) } else { from };
-        damage.push(Damage { segment, offset, bytes, first, next, from, to, in_one_write: false });
+        damage.push(Damage { segment, offset, bytes, first, next, from, to });
     }
     damage
 }
@@ -291,8 +331,14 @@ fn examine(
                 if let Err(BatchError::Version(found)) = Envelopes::read(scan.body()) {
                     return Err(OpenError::Batch { segment: segment.to_owned(), found });
                 }
-                note(&mut examined, segment, offset, &header);
-                remember(&header);
+                if note(&mut examined, segment, offset, &header) {
+                    examined.behind_hole.drain(..).for_each(|it| remember(&it));
+                }
+                if examined.hole.is_some() {
+                    examined.behind_hole.push(header);
+                } else {
+                    remember(&header);
+                }
             }
         }
     }
@@ -300,11 +346,21 @@ fn examine(
     Ok(examined)
 }
 
-fn note(examined: &mut Examined, segment: &str, offset: u64, header: &RecordHeader) {
+/// Notes a record; true, if it is of another write than the one before it.
+fn note(examined: &mut Examined, segment: &str, offset: u64, header: &RecordHeader) -> bool {
+    let write = header.record.saturating_sub(u64::from(header.ahead));
+    let is_new = std::mem::replace(&mut examined.write, write) != write;
+    if is_new {
+        // What was synced before it began is whole, or damaged.
+        examined.hole = None;
+    }
     let damaged = examined.tail.take();
     if damaged.is_some() || header.record > examined.next {
         let (offset, bytes) = damaged.unwrap_or((offset, 0));
         let first = examined.next;
+        if write <= first && examined.hole.is_none() {
+            examined.hole = Some(examined.brink(offset));
+        }
         examined.damage.push(Damage {
             segment: segment.to_owned(),
             offset,
@@ -313,8 +369,6 @@ fn note(examined: &mut Examined, segment: &str, offset: u64, header: &RecordHead
             next: header.record,
             from: examined.newest.unwrap_or_default(),
             to: header.stored_at,
-            in_one_write: first < header.record
-                && header.record.saturating_sub(u64::from(header.ahead)) <= first,
         });
     }
     mark(&mut examined.marks, header.record, offset);
@@ -322,4 +376,5 @@ fn note(examined: &mut Examined, segment: &str, offset: u64, header: &RecordHead
     examined.next = header.record + 1;
     examined.begun_at.get_or_insert(header.stored_at);
     examined.newest = Some(header.stored_at);
+    is_new
 }

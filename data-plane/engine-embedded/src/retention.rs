@@ -1,14 +1,15 @@
 //! Dropping: sealed segments whose class no longer keeps them, and the oldest ones when all take too much room.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use contract::time::UnixMillis;
 
+use crate::files::Files;
 use crate::layout::{Layout, SealedSegment};
-use crate::sealed::{dropped_name, parse_dropped};
-use crate::shared::Shared;
+use crate::sealed::{Dropped, dropped_name, parse_dropped};
+use crate::shared::{Shared, lock};
 
 /// Drops what is over now.
 pub(crate) fn drop_over(shared: &Shared) -> io::Result<()> {
@@ -16,11 +17,14 @@ pub(crate) fn drop_over(shared: &Shared) -> io::Result<()> {
     let now = shared.now();
     let over: Vec<_> = layout.sealed.iter().filter(|it| it.name.is_over(now)).cloned().collect();
     let for_room = oldest_beyond_room(&layout, &over, shared.bounds.stored_bytes_max);
-    if let Some(latest) = for_room.iter().map(|it| it.name.times.1.0).max() {
+    let dropped = for_room
+        .iter()
+        .map(|it| Dropped { before: UnixMillis(it.name.times.1.0.saturating_add(1)), record: it.name.next });
+    if let Some(dropped) = dropped.reduce(Dropped::and) {
         tracing::warn!(segments = for_room.len(), "stored messages are dropped before their time, for room");
-        keep_dropped_before(shared, UnixMillis(latest.saturating_add(1)))?;
+        keep_dropped(shared, dropped)?;
     }
-    remove(shared, &over.into_iter().chain(for_room).collect::<Vec<_>>())
+    remove(shared, over.into_iter().chain(for_room).collect())
 }
 
 /// The oldest segments that must go beside those that are over, so that the rest has room.
@@ -45,35 +49,63 @@ fn oldest_beyond_room(
     beyond
 }
 
-/// Keeps, across restarts, before which moment messages may be missing: known before any of them is gone.
-fn keep_dropped_before(shared: &Shared, before: UnixMillis) -> io::Result<()> {
-    if before.0 <= shared.dropped_before.load(Ordering::Acquire) {
+/// Keeps, across restarts, before which moment and record messages may be missing: known before any of them is gone.
+fn keep_dropped(shared: &Shared, more: Dropped) -> io::Result<()> {
+    let known = *lock(&shared.dropped);
+    let dropped = known.and(more);
+    if dropped == known {
         return Ok(());
     }
     let files = &*shared.files;
-    let name = dropped_name(before);
+    let name = dropped_name(dropped);
     let older: Vec<_> = files.list()?.into_iter().map(|it| it.name).collect();
     if !older.contains(&name) {
         files.create(&name)?;
     }
     files.sync_directory()?;
-    shared.dropped_before.store(before.0, Ordering::Release);
+    *lock(&shared.dropped) = dropped;
     for marker in older.iter().filter(|it| **it != name && parse_dropped(it).is_some()) {
         files.remove(marker)?;
     }
     Ok(())
 }
 
-/// Removes segments: first from everybody's sight, then from the disk.
-fn remove(shared: &Shared, segments: &[Arc<SealedSegment>]) -> io::Result<()> {
-    if segments.is_empty() {
+/// Removes segments: first from everybody's sight, then from the disk. What fails is tried again in the next round.
+fn remove(shared: &Shared, segments: Vec<Arc<SealedSegment>>) -> io::Result<()> {
+    let unremoved = &mut *lock(&shared.unremoved);
+    if !segments.is_empty() {
+        shared.layout.change(|layout| layout.sealed.retain(|it| !segments.contains(it)));
+        shared.counters.dropped_segments.fetch_add(segments.len() as u64, Ordering::Relaxed);
+        for segment in &segments {
+            shared.segments.forget(segment.name);
+        }
+        unremoved.extend(segments);
+    }
+    if unremoved.is_empty() {
         return Ok(());
     }
-    shared.layout.change(|layout| layout.sealed.retain(|it| !segments.contains(it)));
+    remove_files(&*shared.files, unremoved)?;
+    unremoved.clear();
+    Ok(())
+}
+
+fn remove_files(files: &dyn Files, segments: &[Arc<SealedSegment>]) -> io::Result<()> {
     for segment in segments {
-        shared.segments.forget(segment.name);
-        shared.files.remove(&segment.name.to_string())?;
-        shared.counters.dropped_segments.fetch_add(1, Ordering::Relaxed);
+        remove_if_there(files, &segment.files()[0])?;
     }
-    shared.files.sync_directory()
+    files.sync_directory()?;
+    // Durably behind the records: an index without them means nothing, they without it would be damaged.
+    let indexes = || segments.iter().filter(|it| it.records_bytes.is_some());
+    for segment in indexes() {
+        remove_if_there(files, &segment.name.index())?;
+    }
+    if indexes().next().is_some() { files.sync_directory() } else { Ok(()) }
+}
+
+/// Removes a file that an attempt before may have removed already.
+fn remove_if_there(files: &dyn Files, name: &str) -> io::Result<()> {
+    match files.remove(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }

@@ -1,5 +1,5 @@
-//! Sealing: what a closed journal segment holds goes into segments of its retention classes, each with the view's
-//! footer, and the journal segment goes.
+//! Sealing: a closed journal segment becomes a segment of its retention class with the view's footer beside it; or,
+//! where its messages are of several classes, they go into segments of theirs, each with a footer, and it goes itself.
 //!
 //! The order is what makes a crash harmless: the new files are written under names that mean nothing and synced; then
 //! they get their names; then the directory is synced; only then does the journal segment go. As long as it is there
@@ -18,8 +18,10 @@ use crate::damage::Damage;
 use crate::files::{Appending, Files};
 use crate::index::Batches;
 use crate::journal::segment::SEGMENT_HEADER;
-use crate::layout::{JournalSegment, SealedSegment};
+use crate::keeper;
+use crate::layout::{JournalSegment, Layout, SealedSegment};
 use crate::recovery::DAMAGED_SEGMENTS_MAX;
+use crate::seal_in_place as in_place;
 use crate::sealed::SealedName;
 use crate::shared::{Shared, lock};
 
@@ -36,13 +38,17 @@ const KEPT_BYTES_MAX: usize = 48 * 1024 * 1024;
 pub(crate) fn seal_oldest(shared: &Shared) -> io::Result<bool> {
     let layout = shared.layout.load();
     let [oldest, _, ..] = &*layout.journal else { return Ok(false) };
+    let memory = &mut *lock(&shared.sealing);
+    if seal_in_place(shared, &layout, oldest, memory)? {
+        return Ok(true);
+    }
     let files = &*shared.files;
-    let (sealed, unreadable) = write_classes(files, oldest, &mut lock(&shared.sealing))?;
+    let (sealed, unreadable) = write_classes(files, oldest, memory)?;
     files.sync_directory()?;
     let name = oldest.name.to_string();
     let known = layout.known_damage(oldest);
     let new_damage = (unreadable > known).then(|| damage_since(oldest, shared.now()));
-    let is_damaged = unreadable > 0 || layout.damage.iter().any(|it| it.segment == name);
+    let is_damaged = unreadable > 0 || is_known_damaged(&layout, oldest);
     shared.layout.change(|layout| {
         layout.journal.retain(|it| it.name != oldest.name);
         layout.sealed.extend(sealed.iter().cloned());
@@ -52,6 +58,9 @@ pub(crate) fn seal_oldest(shared: &Shared) -> io::Result<bool> {
         });
     });
     shared.counters.sealed.fetch_add(1, Ordering::Relaxed);
+    for it in &sealed {
+        let_go(shared, it);
+    }
     if is_damaged {
         files.rename(&name, &oldest.name.damaged())?;
     } else {
@@ -62,6 +71,58 @@ pub(crate) fn seal_oldest(shared: &Shared) -> io::Result<bool> {
         drop_damaged(files)?;
     }
     Ok(true)
+}
+
+/// Lets go of what the system holds of a sealed segment in memory, unless somebody has asked lately. So writing goes
+/// on in memory that was used before: fresh memory costs several times what is written into it.
+fn let_go(shared: &Shared, sealed: &SealedSegment) {
+    if keeper::is_asked(shared) {
+        return;
+    }
+    for name in sealed.files() {
+        if let Ok(file) = shared.files.open(&name) {
+            file.let_go();
+        }
+    }
+}
+
+fn is_known_damaged(layout: &Layout, segment: &JournalSegment) -> bool {
+    let name = segment.name.to_string();
+    layout.damage.iter().any(|it| it.segment == name)
+}
+
+/// Seals a segment as it is, with its index beside it. False when it is damaged, or too little of it is of one class.
+fn seal_in_place(
+    shared: &Shared,
+    layout: &Layout,
+    segment: &JournalSegment,
+    memory: &mut Memory,
+) -> io::Result<bool> {
+    if is_known_damaged(layout, segment) {
+        return Ok(false);
+    }
+    let index = segment.indexed_while(&mut memory.indexes, |index| in_place::may_stay(index, segment.end()));
+    let sealed = match in_place::class(&index, segment.end()).zip(index.builder.times()) {
+        Some((class, times)) => {
+            let name = SealedName { class, first: segment.name.first, next: segment.next(), times };
+            index.builder.finish_into(&mut memory.footer);
+            Some(in_place::seal(&*shared.files, segment, name, &memory.footer)?)
+        }
+        None => None,
+    };
+    drop(index);
+    if let Some(sealed) = sealed {
+        shared.layout.change(|layout| {
+            layout.journal.retain(|it| it.name != segment.name);
+            layout.sealed.push(Arc::new(sealed));
+        });
+        shared.counters.sealed.fetch_add(1, Ordering::Relaxed);
+        let_go(shared, &sealed);
+    }
+    if let Some(index) = segment.take_index() {
+        memory.keep(index, Vec::new());
+    }
+    Ok(sealed.is_some())
 }
 
 /// Damage that was not there at the start. Which records it cost is found at the next one, in the segment that is
@@ -75,7 +136,6 @@ fn damage_since(segment: &JournalSegment, now: UnixMillis) -> Damage {
         next: segment.next(),
         from: segment.begun_at().unwrap_or_default(),
         to: now,
-        in_one_write: false,
     };
     tracing::error!(%damage, "somewhere in these, stored messages are lost");
     damage
@@ -216,12 +276,12 @@ impl<'a> Class<'a> {
         let name = SealedName { class: self.class, first: self.first, next, times };
         self.files.rename(&SealedName::unfinished(self.class, self.first), &name.to_string())?;
         memory.keep(self.index, self.buffer);
-        Ok(Some(Arc::new(SealedSegment { name, bytes: self.bytes })))
+        Ok(Some(Arc::new(SealedSegment { name, bytes: self.bytes, records_bytes: None })))
     }
 }
 
 /// Makes a file anew: what an attempt before left half done goes.
-fn create(files: &dyn Files, name: &str) -> io::Result<Box<dyn Appending>> {
+pub(crate) fn create(files: &dyn Files, name: &str) -> io::Result<Box<dyn Appending>> {
     match files.create(name) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             files.remove(name)?;

@@ -4,17 +4,20 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use engine::view::{Footer, FooterError};
+use engine::view::{Footer, FooterError, KeptPages};
 use hashbrown::{HashMap, HashSet};
 
-use crate::files::{Files, Reading};
+use crate::files::{Files, Joined, Reading};
 use crate::index::Bytes;
 use crate::layout::SealedSegment;
 use crate::sealed::SealedName;
 use crate::shared::lock;
 
-/// The most files that are kept open.
-const OPEN_FILES_MAX: usize = 512;
+/// The most segments that are kept open: each is two files at most.
+const OPEN_SEGMENTS_MAX: usize = 256;
+
+/// Which part of the memory is for pages of indexes.
+const PAGES_PART: usize = 8;
 
 /// A sealed segment, ready to be asked.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub(crate) enum OpenFailed {
 pub(crate) struct OpenSegments {
     inner: Mutex<Inner>,
     bytes_max: usize,
+    pages: Arc<KeptPages>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +64,8 @@ const fn key(name: SealedName) -> Key {
 
 impl OpenSegments {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { inner: Mutex::default(), bytes_max }
+        let pages = Arc::new(KeptPages::new(bytes_max / PAGES_PART));
+        Self { inner: Mutex::default(), bytes_max: bytes_max - bytes_max / PAGES_PART, pages }
     }
 
     /// The segment, opened now or before.
@@ -70,13 +75,14 @@ impl OpenSegments {
             return Ok(Arc::clone(opened));
         }
         // Without the lock: others need not wait for this file.
-        let opened = Arc::new(open(files, segment)?);
+        let Opened { file, footer } = open(files, segment)?;
+        let opened = Arc::new(Opened { file, footer: footer.keep_pages(Arc::clone(&self.pages)) });
         let mut inner = lock(&self.inner);
         if inner.open.insert(key, Arc::clone(&opened)).is_none() {
             inner.order.push_back(key);
             inner.bytes += opened.footer.memory_bytes();
         }
-        while inner.bytes > self.bytes_max || inner.order.len() > OPEN_FILES_MAX {
+        while inner.bytes > self.bytes_max || inner.order.len() > OPEN_SEGMENTS_MAX {
             let Some(first) = inner.order.pop_front() else { break };
             inner.close(first);
         }
@@ -105,8 +111,15 @@ impl Inner {
     }
 }
 
-fn open(files: &dyn Files, segment: &SealedSegment) -> Result<Opened, OpenFailed> {
-    let file = files.open(&segment.name.to_string())?;
+/// Opens a segment that is not kept open.
+pub(crate) fn open(files: &dyn Files, segment: &SealedSegment) -> Result<Opened, OpenFailed> {
+    let file = match segment.records_bytes {
+        None => files.open(&segment.name.to_string())?,
+        Some(bytes) => {
+            let (records, index) = (files.open(&segment.name.records())?, files.open(&segment.name.index())?);
+            Arc::new(Joined::new(records, bytes, index))
+        }
+    };
     let footer = Footer::open(&Bytes(&*file), segment.bytes)?;
     Ok(Opened { file, footer })
 }

@@ -1,21 +1,28 @@
 //! What the engine's threads and its callers share.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use contract::ids::InstanceId;
 use contract::time::UnixMillis;
-use engine::{Bounds, Pos, RefusedWhy};
+use engine::{AppendError, Batch, BatchId, Bounds, Pos, RefusedWhy};
 
+use crate::documents::store::Store;
+use crate::engine::RetainedStats;
 use crate::files::Files;
 use crate::followers::Followers;
 use crate::health::{FULL_PERCENT, Health, NEARLY_FULL_PERCENT, Stats, Writing};
 use crate::keeper::Bell;
-use crate::layout::{Current, Layout};
+use crate::layout::{Current, Layout, SealedSegment};
 use crate::options::Clock;
 use crate::queue::{Phase, Queue};
 use crate::seal::Memory;
+use crate::sealed::Dropped;
 use crate::segments::OpenSegments;
+use crate::turns::Turns;
+use crate::writer::complete;
 
 /// Everything but the threads.
 pub(crate) struct Shared {
@@ -25,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) layout: Current,
     pub(crate) queue: Queue,
     pub(crate) followers: Followers,
+    pub(crate) store: Store,
+    /// Of those who compare and set documents.
+    pub(crate) turns: Turns,
+    own_ids: OwnIds,
     pub(crate) segments: OpenSegments,
     pub(crate) keeper: Bell,
     pub(crate) counters: Counters,
@@ -35,13 +46,17 @@ pub(crate) struct Shared {
     pub(crate) sealing: Mutex<Memory>,
     /// Records before this have been given up by their readers.
     pub(crate) trimmed: Mutex<Pos>,
-    /// Messages stored before this may have been dropped before their time.
-    pub(crate) dropped_before: AtomicU64,
+    /// What was dropped before its time. It grows before anything goes.
+    pub(crate) dropped: Mutex<Dropped>,
     space: Space,
     /// Why nothing is written any more.
     failure: Mutex<Option<Arc<str>>>,
-    /// What keeps the last segment from being sealed.
+    /// What keeps storage from being kept in order.
     pub(crate) trouble: Mutex<Option<Arc<str>>>,
+    /// Since when documents can neither be written nor wait in memory; `u64::MAX`: they can.
+    pub(crate) stuck_since: AtomicU64,
+    /// Segments that nobody sees any more, whose files could not all be removed yet.
+    pub(crate) unremoved: Mutex<Vec<Arc<SealedSegment>>>,
 }
 
 /// The bounds of the options.
@@ -52,6 +67,13 @@ pub(crate) struct Settings {
     pub(crate) stored_bytes_max: Option<u64>,
     pub(crate) index_bytes_max: usize,
     pub(crate) queries_max: usize,
+}
+
+/// Ids for the engine's own batches: no other process has had them.
+#[derive(Debug)]
+struct OwnIds {
+    process: u64,
+    given: AtomicU64,
 }
 
 /// How full the disk was when it was last asked.
@@ -82,13 +104,16 @@ pub(crate) struct Parts {
     pub(crate) bounds: Settings,
     pub(crate) layout: Current,
     pub(crate) queue: Queue,
+    pub(crate) store: Store,
     pub(crate) next: u64,
-    pub(crate) dropped_before: UnixMillis,
+    pub(crate) dropped: Dropped,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { files, clock, bounds, layout, queue, next, dropped_before } = parts;
+        let Parts { files, clock, bounds, layout, queue, store, next, dropped } = parts;
+        // Keys of a hasher are drawn for each.
+        let process = RandomState::new().build_hasher().finish();
         Self {
             segments: OpenSegments::new(bounds.index_bytes_max),
             files,
@@ -97,16 +122,21 @@ impl Shared {
             layout,
             queue,
             followers: Followers::new(next),
+            store,
+            turns: Turns::default(),
+            own_ids: OwnIds { process, given: AtomicU64::new(0) },
             keeper: Bell::default(),
             counters: Counters::default(),
             queries: AtomicUsize::new(0),
             asked_at: AtomicU64::new(0),
             sealing: Mutex::default(),
             trimmed: Mutex::new(Pos::START),
-            dropped_before: AtomicU64::new(dropped_before.0),
+            dropped: Mutex::new(dropped),
             space: Space::default(),
             failure: Mutex::new(None),
             trouble: Mutex::new(None),
+            stuck_since: AtomicU64::new(u64::MAX),
+            unremoved: Mutex::default(),
         }
     }
 
@@ -148,17 +178,46 @@ impl Shared {
     /// Why no batch would be taken, if there is a reason.
     pub(crate) fn refuses(&self) -> Option<RefusedWhy> {
         match self.queue.phase() {
-            Phase::Open if self.space.is_full.load(Ordering::Relaxed) => Some(RefusedWhy::Full),
+            Phase::Open if self.is_full() => Some(RefusedWhy::Full),
             Phase::Open => None,
             Phase::Failed => Some(RefusedWhy::Failed),
             Phase::Stopping | Phase::Stopped => Some(RefusedWhy::Stopped),
         }
     }
 
+    /// Why this batch would not be taken, if there is a reason.
+    pub(crate) fn refuses_batch(&self, batch: &Batch) -> Option<RefusedWhy> {
+        let has_no_room = || batch.has_documents() && self.store.is_overfull();
+        self.refuses().or_else(|| has_no_room().then_some(RefusedWhy::NoRoom))
+    }
+
+    pub(crate) fn own_batch_id(&self) -> BatchId {
+        let given = self.own_ids.given.fetch_add(1, Ordering::Relaxed);
+        BatchId((u128::from(self.own_ids.process) << 64 | u128::from(given)).to_le_bytes())
+    }
+
+    pub(crate) fn retained_stats(&self, instance: InstanceId) -> RetainedStats {
+        let sum = self.store.retained_of(instance);
+        RetainedStats { messages: sum.messages, bytes: sum.bytes }
+    }
+
     /// Nothing is written any more, for this reason.
     pub(crate) fn set_failure(&self, reason: &str) {
         tracing::error!(reason, "the log has failed: nothing is stored until it is started again");
         lock(&self.failure).get_or_insert_with(|| reason.into());
+    }
+
+    /// Lets the log fail from beside its thread: what waits is not stored, and nothing more is taken.
+    pub(crate) fn fail(&self, reason: &str) {
+        self.set_failure(reason);
+        for submitted in self.queue.end(Phase::Failed) {
+            complete(self, submitted, Err(AppendError::NotStored));
+        }
+    }
+
+    /// Whether nothing is stored until the disk has room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.space.is_full.load(Ordering::Relaxed)
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -174,7 +233,8 @@ impl Shared {
             (Phase::Open, None) => Writing::Good,
         };
         let damage = self.layout.load().damage.clone();
-        Health { writing, damage, sealing_failed: lock(&self.trouble).clone() }
+        let documents_lost = self.store.losses();
+        Health { writing, damage, documents_lost, sealing_failed: lock(&self.trouble).clone() }
     }
 
     pub(crate) fn stats(&self) -> Stats {

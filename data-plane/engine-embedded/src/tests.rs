@@ -4,9 +4,16 @@
 mod conformance;
 mod damage;
 mod disk;
+mod documents;
+mod documents_failing;
+mod documents_folder;
+mod documents_opening;
 mod log;
-pub(crate) mod memory_disk;
+mod memory_disk;
 mod recovery;
+mod replaying;
 mod retention;
 mod sealing;
+mod sealing_in_place;
+mod stepping;
 mod world;

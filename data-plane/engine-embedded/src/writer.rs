@@ -91,7 +91,18 @@ impl Writer {
 
     /// Waits for work and does it. False when there will be none any more.
     pub(crate) fn step(&mut self) -> bool {
-        match self.shared.queue.take(&mut self.spare) {
+        let work = self.shared.queue.take(&mut self.spare);
+        self.work(work)
+    }
+
+    /// Does what there is to do now. False when there is nothing, or nothing any more.
+    pub(crate) fn try_step(&mut self) -> bool {
+        let work = self.shared.queue.try_take(&mut self.spare);
+        work.is_some_and(|work| self.work(work))
+    }
+
+    fn work(&mut self, work: Work) -> bool {
+        match work {
             Work::Batches => {
                 self.taken.extend(self.spare.drain(..));
                 while !self.taken.is_empty() {
@@ -191,15 +202,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Completes what is committed, then tells the followers.
+    /// Lets documents change with what is committed, completes it, then tells the followers.
     fn tell(&mut self, write: Write) {
         let counters = &self.shared.counters;
         let mut told = Vec::with_capacity(write.new.len());
+        let mut owing = Vec::with_capacity(write.batches.len());
         let mut messages = 0;
         let mut new = write.new.into_iter().peekable();
         for (at, (submitted, appended)) in write.batches.into_iter().enumerate() {
             let Submitted { id, origin, batch, owed, .. } = submitted;
-            self.shared.queue.release(origin, batch.as_bytes().len());
+            let bytes = batch.as_bytes().len();
             let Appended { record, count, .. } = appended;
             if new.next_if_eq(&at).is_some() {
                 messages += u64::from(count);
@@ -208,6 +220,13 @@ impl Writer {
                 counters.repeated.fetch_add(1, Ordering::Relaxed);
             }
             let committed = Committed { record, messages: count, durability: Durability::Synced };
+            owing.push((origin, bytes, owed, committed));
+        }
+        if self.shared.store.add(&told, self.next) {
+            self.shared.keeper.wake();
+        }
+        for (origin, bytes, owed, committed) in owing {
+            self.shared.queue.release(origin, bytes);
             owed.pay(Ok(committed));
         }
         if told.is_empty() {
@@ -264,7 +283,8 @@ impl Writer {
     }
 }
 
-fn complete(shared: &Shared, submitted: Submitted, outcome: Result<Committed, AppendError>) {
+/// Completes a batch, and gives its origin the credit back.
+pub(crate) fn complete(shared: &Shared, submitted: Submitted, outcome: Result<Committed, AppendError>) {
     shared.queue.release(submitted.origin, submitted.batch.as_bytes().len());
     submitted.owed.pay(outcome);
 }

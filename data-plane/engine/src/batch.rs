@@ -1,13 +1,23 @@
-//! Many messages in one piece of memory: what goes from worker to worker, and into the log.
+//! Many messages, and changes of documents, in one piece of memory: what goes from worker to worker, and into the log.
 //!
-//! Four bytes stand in front: the version of the form, then three that are 0. Records follow without a gap.
+//! Four bytes stand in front: the version of the form; what is in it (bit 0: changes, bit 1: messages with the retain
+//! flag); two that are 0. Records follow without a gap, in the order in which they were added.
 
+use crate::change::Change;
+use crate::entries::{Changes, Entries, Entry, Envelopes, Records};
 use crate::envelope::{Envelope, EnvelopeError};
 
 /// The version of this form. A reader takes its own and no other; what stores batches says which version it stored.
-pub const FORMAT_VERSION: u8 = 2;
+pub const FORMAT_VERSION: u8 = 3;
 
-const HEADER: [u8; 4] = [FORMAT_VERSION, 0, 0, 0];
+/// Bytes in front of the records.
+pub(crate) const HEADER: usize = 4;
+
+/// Where the header says what is in the batch.
+const CONTENT_AT: usize = 1;
+
+const HAS_CHANGES: u8 = 0b1;
+const HAS_RETAINED: u8 = 0b10;
 
 /// Why bytes are no batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -18,7 +28,7 @@ pub enum BatchError {
     /// Another version of the form.
     #[error("a batch has the form of version {0}, not {FORMAT_VERSION}")]
     Version(u8),
-    /// Bytes that this version keeps 0.
+    /// Bytes that this version keeps 0, or that do not say what is in the batch.
     #[error("a batch has an unknown header")]
     Header,
     /// One of its records is none.
@@ -26,7 +36,8 @@ pub enum BatchError {
     Record(#[from] EnvelopeError),
 }
 
-/// Messages in the order in which they were appended. Its memory is kept from use to use.
+/// Messages and changes in the order in which they were added. Messages alone are counted and have positions. Its
+/// memory is kept from use to use.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {
     /// Header and records; empty as long as there is no record, so that an idle batch costs nothing.
@@ -51,42 +62,104 @@ impl Batch {
     /// The batch whose bytes [`Batch::as_bytes`] gave, here or elsewhere. Every record is looked at, so that the walk
     /// over a batch from a disk cannot fail later.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, BatchError> {
-        let mut count = 0;
-        for envelope in Envelopes::read(&bytes)? {
-            envelope?;
-            count += 1;
+        let (mut count, mut content) = (0, 0);
+        for entry in Entries::read(&bytes)? {
+            match entry? {
+                Entry::Message(message) => {
+                    count += 1;
+                    content |= if message.envelope.retain { HAS_RETAINED } else { 0 };
+                }
+                Entry::Change(_) => content |= HAS_CHANGES,
+            }
+        }
+        if bytes.get(CONTENT_AT).is_some_and(|it| *it != content) {
+            return Err(BatchError::Header);
         }
         // A header without a record is the empty batch too, which has no bytes.
-        let bytes = if count == 0 { Vec::new() } else { bytes };
+        let bytes = if bytes.len() <= HEADER { Vec::new() } else { bytes };
         Ok(Self { bytes, count })
     }
 
     /// Adds a message at the end. When it fails the batch is as it was.
     #[inline]
     pub fn append(&mut self, envelope: &Envelope<'_>) -> Result<(), EnvelopeError> {
+        let content = if envelope.retain { HAS_RETAINED } else { 0 };
+        self.add(content, |bytes| envelope.write(bytes))?;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Adds a change at the end. When it fails the batch is as it was.
+    pub fn change(&mut self, change: &Change<'_>) -> Result<(), EnvelopeError> {
+        self.add(HAS_CHANGES, |bytes| change.write(bytes))
+    }
+
+    #[inline]
+    fn add(
+        &mut self,
+        content: u8,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EnvelopeError>,
+    ) -> Result<(), EnvelopeError> {
         if self.bytes.is_empty() {
-            self.bytes.extend_from_slice(&HEADER);
+            self.bytes.extend_from_slice(&[FORMAT_VERSION, 0, 0, 0]);
         }
-        let written = envelope.write(&mut self.bytes);
-        match written {
-            Ok(()) => self.count += 1,
-            Err(_) if self.count == 0 => self.bytes.clear(),
-            Err(_) => {}
+        let written = write(&mut self.bytes);
+        if written.is_ok() {
+            self.bytes[CONTENT_AT] |= content;
+        } else if self.bytes.len() == HEADER {
+            self.bytes.clear();
         }
         written
     }
 
-    /// The messages, as they were appended.
+    /// The messages, as they were appended; changes are passed over.
     #[inline]
     #[must_use]
     pub fn iter(&self) -> Envelopes<'_> {
-        Envelopes { rest: self.bytes.get(HEADER.len()..).unwrap_or_default() }
+        Envelopes::of(&self.bytes)
     }
 
-    /// The messages, each with its record and where that begins in [`Batch::as_bytes`].
+    /// The messages, each with its record and where that begins in [`Batch::as_bytes`]; changes are passed over.
     #[must_use]
     pub fn records(&self) -> Records<'_> {
-        Records { batch: &self.bytes, at: HEADER.len(), envelopes: self.iter() }
+        Records::of(&self.bytes)
+    }
+
+    /// The changes, in order; messages are passed over.
+    #[must_use]
+    pub fn changes(&self) -> Changes<'_> {
+        Changes::of(&self.bytes)
+    }
+
+    /// Messages and changes, in the order in which they were added.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries::of(&self.bytes)
+    }
+
+    /// Whether there is a change.
+    #[inline]
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.content() & HAS_CHANGES != 0
+    }
+
+    /// Whether there is a message with the retain flag.
+    #[inline]
+    #[must_use]
+    pub fn has_retained(&self) -> bool {
+        self.content() & HAS_RETAINED != 0
+    }
+
+    /// Whether documents change by it: by a change, or by a message with the retain flag.
+    #[inline]
+    #[must_use]
+    pub fn has_documents(&self) -> bool {
+        self.content() != 0
+    }
+
+    fn content(&self) -> u8 {
+        self.bytes.get(CONTENT_AT).copied().unwrap_or(0)
     }
 
     /// The number of messages.
@@ -96,21 +169,21 @@ impl Batch {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there is neither a message nor a change.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.bytes.is_empty()
     }
 
-    /// Header and records; nothing at all when there is no message.
+    /// Header and records; nothing at all when the batch is empty.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Forgets the messages and keeps the memory.
+    /// Forgets messages and changes and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -123,17 +196,6 @@ impl Batch {
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
-}
-
-/// One message of a batch, and the bytes that it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Record<'a> {
-    /// Where its bytes begin, counted from the batch's first.
-    pub at: usize,
-    /// Header, topic, publisher, payload.
-    pub bytes: &'a [u8],
-    /// What they mean.
-    pub envelope: Envelope<'a>,
 }
 
 impl Default for Batch {
@@ -150,77 +212,3 @@ impl<'a> IntoIterator for &'a Batch {
         self.iter()
     }
 }
-
-/// The messages of a batch, borrowed from it. Nothing is trusted: the first record that is none ends the walk, after
-/// its error.
-#[derive(Clone, Debug)]
-pub struct Envelopes<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Envelopes<'a> {
-    /// The messages in bytes that [`Batch::as_bytes`] gave, here or elsewhere.
-    #[inline]
-    pub fn read(bytes: &'a [u8]) -> Result<Self, BatchError> {
-        match bytes.split_first_chunk::<4>() {
-            Some((&HEADER, rest)) => Ok(Self { rest }),
-            Some((&[version, ..], _)) if version != FORMAT_VERSION => Err(BatchError::Version(version)),
-            Some(_) => Err(BatchError::Header),
-            None if bytes.is_empty() => Ok(Self { rest: bytes }),
-            None => Err(BatchError::Truncated),
-        }
-    }
-}
-
-impl<'a> Iterator for Envelopes<'a> {
-    type Item = Result<Envelope<'a>, EnvelopeError>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        match Envelope::read(self.rest) {
-            Ok((envelope, rest)) => {
-                self.rest = rest;
-                Some(Ok(envelope))
-            }
-            Err(error) => {
-                self.rest = &[];
-                Some(Err(error))
-            }
-        }
-    }
-}
-
-impl std::iter::FusedIterator for Envelopes<'_> {}
-
-/// The messages of a batch with their records, borrowed from it. As little is trusted as by [`Envelopes`].
-#[derive(Clone, Debug)]
-pub struct Records<'a> {
-    batch: &'a [u8],
-    at: usize,
-    envelopes: Envelopes<'a>,
-}
-
-impl<'a> Records<'a> {
-    /// The messages in bytes that [`Batch::as_bytes`] gave, each looked at once, when it is come to.
-    pub fn read(batch: &'a [u8]) -> Result<Self, BatchError> {
-        Ok(Self { batch, at: HEADER.len(), envelopes: Envelopes::read(batch)? })
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, EnvelopeError>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let at = self.at;
-        Some(self.envelopes.next()?.map(|envelope| {
-            self.at = at + envelope.size_bytes();
-            Record { at, bytes: &self.batch[at..self.at], envelope }
-        }))
-    }
-}
-
-impl std::iter::FusedIterator for Records<'_> {}

@@ -8,9 +8,12 @@
 //! ```
 
 pub mod bus;
+pub mod documents;
 pub mod history;
 pub mod leases;
 pub mod log;
+pub mod replay;
+pub mod retained;
 pub mod state;
 
 use std::sync::Arc;
@@ -24,7 +27,8 @@ use contract::time::UnixMillis;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Append, AppendError, Batch, BatchId, Committed, Envelope, History, Log, RetentionClass, Shard,
+    Answer, Append, AppendError, Batch, BatchId, Committed, Envelope, History, Log, Replay, RetentionClass,
+    Shard,
 };
 
 /// A fresh log, the history over it, and whatever has to live as long as they do.
@@ -33,6 +37,8 @@ pub trait Subject: Send + Sync + 'static {
     fn log(&self) -> &dyn Log;
     /// What was stored in it.
     fn history(&self) -> &dyn History;
+    /// The same, as it is given again.
+    fn replay(&self) -> &dyn Replay;
 }
 
 /// How long anything is waited for before a promise counts as broken.
@@ -56,6 +62,8 @@ const fn message<'a>(topic: &'a str, payload: &'a [u8]) -> Envelope<'a> {
         qos: Qos::AtLeastOnce,
         retain: false,
         retention: Some(RetentionClass::Day),
+        history: true,
+        expires_at: None,
         stored_at: UnixMillis(1_000),
         workers: 0,
         topic,
@@ -165,6 +173,25 @@ macro_rules! log_conformance {
     };
 }
 
+/// Tests of a [`Replay`](crate::Replay); the argument makes a [`Subject`](crate::conformance::Subject).
+#[macro_export]
+macro_rules! replay_conformance {
+    ($make:expr) => {
+        $crate::conformance_tests! { replay, $make;
+            what_is_acknowledged_is_replayed
+            replays_are_those_of_a_plain_search
+            backlogs_are_counted_as_they_are_replayed
+            history_shows_only_what_is_for_it
+            a_moment_has_a_position
+        }
+        $crate::conformance_tests! { retained, $make;
+            the_last_message_of_a_topic_is_retained
+            retained_messages_are_those_of_a_plain_search
+            expired_messages_are_left_out
+        }
+    };
+}
+
 /// Tests of a [`State`](crate::State); the argument makes one.
 #[macro_export]
 macro_rules! state_conformance {
@@ -173,8 +200,22 @@ macro_rules! state_conformance {
             of_two_writers_one_succeeds
             revisions_grow_across_deletion
             a_scan_is_in_order_and_bounded
+            a_scan_of_all_instances_is_in_order_and_bounded
             documents_of_instances_are_apart
             what_is_too_long_is_refused
+        }
+    };
+}
+
+/// Tests of what the log does to documents; the argument makes a [`Subject`](crate::conformance::Subject) that is a
+/// [`State`](crate::State) too.
+#[macro_export]
+macro_rules! documents_conformance {
+    ($make:expr) => {
+        $crate::conformance_tests! { documents, $make;
+            changes_are_seen_with_their_batch
+            a_change_is_met_by_who_compares
+            retained_messages_are_documents
         }
     };
 }

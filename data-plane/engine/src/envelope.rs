@@ -3,7 +3,7 @@
 //! A record, numbers in little endian:
 //! ```text
 //!  0  u32  bytes that follow these four
-//!  4  u8   flags: bits 0-1 QoS, bit 2 retain; the others 0
+//!  4  u8   flags: bits 0-1 QoS, bit 2 retain, bit 3 history, bit 4 an expiry follows; the others 0
 //!  5  u8   retention class, 0: none
 //!  6  u16  bytes of the topic
 //!  8  u16  bytes of the publisher
@@ -11,8 +11,10 @@
 //! 12      instance, 16 bytes as in a UUID's text
 //! 28  u64  when it was stored, in milliseconds; 0: it is not
 //! 36  u64  workers
-//! 44      topic, publisher, payload: what is left
+//! 44  u64  when it expires, in milliseconds; only with bit 4
+//!         topic, publisher, payload: what is left
 //! ```
+//! A record with bit 7 is a [`Change`](crate::Change) and no message.
 
 use contract::ids::InstanceId;
 use contract::qos::Qos;
@@ -20,15 +22,20 @@ use contract::time::UnixMillis;
 
 use crate::RetentionClass;
 
-/// Bytes of a record before its topic.
+/// Bytes of a record before its topic, without an expiry.
 pub const RECORD_HEADER_BYTES: usize = 44;
 
 const HEADER: usize = RECORD_HEADER_BYTES;
 
 /// Bytes of the length in front.
-const LENGTH: usize = 4;
+pub(crate) const LENGTH: usize = 4;
+
+/// Bytes of an expiry.
+const EXPIRY: usize = 8;
 
 const FLAG_RETAIN: u8 = 0b100;
+const FLAG_HISTORY: u8 = 0b1000;
+const FLAG_EXPIRY: u8 = 0b1_0000;
 
 /// A message between its publisher and those who receive it. Topic, publisher and payload are borrowed: from the
 /// buffer of a socket when it is written, from a batch when it is read.
@@ -42,6 +49,10 @@ pub struct Envelope<'a> {
     pub retain: bool,
     /// How long it is stored; `None` when it is only passed on.
     pub retention: Option<RetentionClass>,
+    /// Whether queries of the history show it. What is stored for those who are away alone has a retention and not this.
+    pub history: bool,
+    /// From when on nobody who has not had it yet is to get it; `None`: there is no such time.
+    pub expires_at: Option<UnixMillis>,
     /// When its batch was made for the log; 0 when it is only passed on. Not strictly growing: workers' clocks are read
     /// once a round.
     pub stored_at: UnixMillis,
@@ -59,17 +70,17 @@ pub struct Envelope<'a> {
 /// Why a message has no form as a record, or bytes are no record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EnvelopeError {
-    /// A field is longer than its length can say.
-    #[error("the message is too long for an envelope")]
+    /// A field is longer than its length can say, or than may be.
+    #[error("the message or document is too long for a batch")]
     TooLong,
     /// The record goes on behind the end of the batch, or its fields behind the end of the record.
-    #[error("an envelope is cut off")]
+    #[error("a record is cut off")]
     Truncated,
     /// A bit or class that this version does not know, or the reserved QoS.
-    #[error("an envelope has unknown flags")]
+    #[error("a record has unknown flags")]
     Flags,
     /// Topic or publisher are no text.
-    #[error("an envelope's text is not UTF-8")]
+    #[error("a record's text is not UTF-8")]
     Text,
 }
 
@@ -78,7 +89,15 @@ impl<'a> Envelope<'a> {
     #[inline]
     #[must_use]
     pub const fn size_bytes(&self) -> usize {
-        HEADER + self.topic.len() + self.publisher.len() + self.payload.len()
+        let expiry = if self.expires_at.is_some() { EXPIRY } else { 0 };
+        HEADER + expiry + self.topic.len() + self.publisher.len() + self.payload.len()
+    }
+
+    /// Whether its time is over.
+    #[inline]
+    #[must_use]
+    pub const fn is_expired(&self, now: UnixMillis) -> bool {
+        matches!(self.expires_at, Some(at) if at.0 <= now.0)
     }
 
     /// Appends the record; nothing when it fails.
@@ -87,7 +106,14 @@ impl<'a> Envelope<'a> {
         let short = |text: &str| u16::try_from(text.len()).map_err(|_| EnvelopeError::TooLong);
         let (topic, publisher) = (short(self.topic)?, short(self.publisher)?);
         let length = u32::try_from(self.size_bytes() - LENGTH).map_err(|_| EnvelopeError::TooLong)?;
-        let flags = self.qos.bits() | if self.retain { FLAG_RETAIN } else { 0 };
+        let mut flags = self.qos.bits();
+        for (has, flag) in [
+            (self.retain, FLAG_RETAIN),
+            (self.history, FLAG_HISTORY),
+            (self.expires_at.is_some(), FLAG_EXPIRY),
+        ] {
+            flags |= if has { flag } else { 0 };
+        }
 
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&length.to_le_bytes());
@@ -101,22 +127,29 @@ impl<'a> Envelope<'a> {
 
         out.reserve(self.size_bytes());
         out.extend_from_slice(&header);
+        if let Some(at) = self.expires_at {
+            out.extend_from_slice(&at.0.to_le_bytes());
+        }
         out.extend_from_slice(self.topic.as_bytes());
         out.extend_from_slice(self.publisher.as_bytes());
         out.extend_from_slice(self.payload);
         Ok(())
     }
 
-    /// Reads the record at the front of `bytes`; the other half of the answer is what follows it.
+    /// Reads the record at the front of `bytes`; the other half of the answer is what follows it. `known` are topic and
+    /// publisher of the record before: the same bytes are not looked through for UTF-8 again.
     #[inline]
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EnvelopeError> {
+    pub(crate) fn read(
+        bytes: &'a [u8],
+        known: (&'a str, &'a str),
+    ) -> Result<(Self, &'a [u8]), EnvelopeError> {
         let (length, rest) = bytes.split_first_chunk::<LENGTH>().ok_or(EnvelopeError::Truncated)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| EnvelopeError::Truncated)?;
         let (record, rest) = rest.split_at_checked(length).ok_or(EnvelopeError::Truncated)?;
         let (header, body) =
             record.split_first_chunk::<{ HEADER - LENGTH }>().ok_or(EnvelopeError::Truncated)?;
         let [flags, class, topic_0, topic_1, publisher_0, publisher_1, zero_0, zero_1, header @ ..] = *header;
-        if flags & !(0b11 | FLAG_RETAIN) != 0 || [zero_0, zero_1] != [0; 2] {
+        if flags & !(0b11 | FLAG_RETAIN | FLAG_HISTORY | FLAG_EXPIRY) != 0 || [zero_0, zero_1] != [0; 2] {
             return Err(EnvelopeError::Flags);
         }
         let retention = match class {
@@ -124,8 +157,14 @@ impl<'a> Envelope<'a> {
             bits => Some(RetentionClass::from_bits(bits).ok_or(EnvelopeError::Flags)?),
         };
         let qos = Qos::from_bits(flags & 0b11).ok_or(EnvelopeError::Flags)?;
-        let (topic, body) = text(body, [topic_0, topic_1])?;
-        let (publisher, payload) = text(body, [publisher_0, publisher_1])?;
+        let (expires_at, body) = if flags & FLAG_EXPIRY == 0 {
+            (None, body)
+        } else {
+            let (at, body) = body.split_first_chunk::<EXPIRY>().ok_or(EnvelopeError::Truncated)?;
+            (Some(UnixMillis(u64::from_le_bytes(*at))), body)
+        };
+        let (topic, body) = text(body, [topic_0, topic_1], known.0)?;
+        let (publisher, payload) = text(body, [publisher_0, publisher_1], known.1)?;
         let (instance, header) = split::<16>(&header);
         let (stored_at, workers) = split::<8>(header);
         let envelope = Self {
@@ -133,6 +172,8 @@ impl<'a> Envelope<'a> {
             qos,
             retain: flags & FLAG_RETAIN != 0,
             retention,
+            history: flags & FLAG_HISTORY != 0,
+            expires_at,
             stored_at: UnixMillis(u64::from_le_bytes(stored_at)),
             workers: u64::from_le_bytes(split::<8>(workers).0),
             topic,
@@ -144,7 +185,7 @@ impl<'a> Envelope<'a> {
 
     /// Reads the record that is all of `bytes`.
     pub fn from_record(bytes: &'a [u8]) -> Result<Self, EnvelopeError> {
-        match Self::read(bytes)? {
+        match Self::read(bytes, ("", ""))? {
             (envelope, []) => Ok(envelope),
             _ => Err(EnvelopeError::Truncated),
         }
@@ -153,14 +194,17 @@ impl<'a> Envelope<'a> {
 
 /// The first `N` of the header's bytes, which are known to be there, and the others.
 #[inline]
-fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
+pub(crate) fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
     bytes.split_first_chunk::<N>().map_or(([0; N], &[]), |(first, rest)| (*first, rest))
 }
 
-/// The text of the given length at the front of `bytes`, and what follows it.
+/// The text of the given length at the front of `bytes`, and what follows it; `known` is a text that it may be.
 #[inline]
-fn text(bytes: &[u8], length: [u8; 2]) -> Result<(&str, &[u8]), EnvelopeError> {
+fn text<'a>(bytes: &'a [u8], length: [u8; 2], known: &'a str) -> Result<(&'a str, &'a [u8]), EnvelopeError> {
     let (text, rest) =
         bytes.split_at_checked(usize::from(u16::from_le_bytes(length))).ok_or(EnvelopeError::Truncated)?;
+    if text == known.as_bytes() {
+        return Ok((known, rest));
+    }
     Ok((std::str::from_utf8(text).map_err(|_| EnvelopeError::Text)?, rest))
 }

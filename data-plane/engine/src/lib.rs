@@ -4,20 +4,25 @@
 mod answer;
 mod batch;
 mod bus;
+mod change;
 pub mod conformance;
+mod entries;
 mod envelope;
 mod history;
 mod leases;
 mod log;
 pub mod memory;
 mod position;
+mod replay;
 mod retention;
 mod state;
 pub mod view;
 
 pub use answer::{Answer, ready};
-pub use batch::{Batch, BatchError, Envelopes, FORMAT_VERSION, Record, Records};
+pub use batch::{Batch, BatchError, FORMAT_VERSION};
 pub use bus::{Address, BUS_MESSAGE_BYTES_MAX, Bus, BusMessage, Inbox, OpenError, Room, SendError};
+pub use change::{CHANGE_HEADER_BYTES, Change};
+pub use entries::{Changes, Entries, Entry, Envelopes, Record, Records};
 pub use envelope::{Envelope, EnvelopeError, RECORD_HEADER_BYTES};
 pub use history::{
     ANSWER_BYTES_MAX, FoundMessage, History, HistoryQuery, HistoryRules, QueryError, ROWS_PER_QUERY_MAX,
@@ -29,9 +34,14 @@ pub use log::{
     ORIGINS_MAX, Page, ReadError, Refused, RefusedWhy,
 };
 pub use position::{BatchId, Pos, Shard};
+pub use replay::{
+    Backlog, RETAINED_PAGE_BYTES_MAX, RETAINED_PAGE_MAX, Replay, ReplayFilter, ReplayPage, ReplayQuery,
+    Replayed, RetainedPage,
+};
 pub use retention::RetentionClass;
 pub use state::{
-    DOCUMENT_BYTES_MAX, Document, KEY_BYTES_MAX, Key, KeyError, Rev, SCAN_MAX, State, StateError, WriteError,
+    DOCUMENT_BYTES_MAX, Document, FoundDocument, KEY_BYTES_MAX, Key, KeyError, RETAINED_PREFIX, Rev,
+    SCAN_BYTES_MAX, SCAN_MAX, State, StateError, WriteError,
 };
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::{Batch, BatchId, Pos, Shard};
 /// The most messages of one batch, since an index within it has two bytes.
 pub const BATCH_MESSAGES_MAX: u32 = 65_536;
 
-/// The most bytes of one batch. A worker whose round brought more submits several.
-pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The most bytes of one batch: room for the longest document under the longest key. A worker whose round brought more
+/// submits several.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024 + 128 * 1024;
 
 /// How many origins may submit to one log: as many as a node has workers.
 pub const ORIGINS_MAX: u16 = 64;
@@ -38,6 +39,8 @@ pub const BATCH_IDS_REMEMBERED: usize = 65_536;
 ///   meanwhile. Of this trait they may call [`submit`](Self::submit) and [`room_bytes`](Self::room_bytes) only, and
 ///   they must not drop the log. After each sync, first the completions are called, in submission order, then the
 ///   followers; a batch that was committed before completes in its turn and is not followed again.
+/// - **One piece.** The messages and the changes of a batch are kept together or not at all. What
+///   [`State`](crate::State) answers has a batch's changes, and the retained messages, before its completion is called.
 /// - **Bounded.** Each origin has a credit in bytes of its own for what it submitted and has not seen completed; see
 ///   [`room_bytes`](Self::room_bytes).
 pub trait Log: Send + Sync {
@@ -77,7 +80,7 @@ pub struct Append {
     pub id: BatchId,
     /// Which worker it comes from, below [`ORIGINS_MAX`]: whose credit it takes.
     pub origin: u16,
-    /// At least one message, at most [`BATCH_MESSAGES_MAX`] and [`BATCH_BYTES_MAX`].
+    /// At least one message or change, at most [`BATCH_MESSAGES_MAX`] and [`BATCH_BYTES_MAX`].
     pub batch: Batch,
     /// Called exactly once, on the log's thread.
     pub completion: Completion,
@@ -108,7 +111,7 @@ pub enum Durability {
 pub struct Committed {
     /// Its record.
     pub record: u64,
-    /// How many messages it has: indices 0 to one less.
+    /// How many messages it has: indices 0 to one less. 0 for a batch of changes alone.
     pub messages: u32,
     /// What holds it.
     pub durability: Durability,
@@ -121,9 +124,9 @@ pub struct CommittedBatch {
     pub record: u64,
     /// The id it was submitted with.
     pub id: BatchId,
-    /// Which worker submitted it.
+    /// Which worker submitted it; [`ORIGINS_MAX`] for the engine itself.
     pub origin: u16,
-    /// Its messages.
+    /// Its messages and changes.
     pub batch: Batch,
 }
 
@@ -138,7 +141,8 @@ pub struct Refused {
 /// Why a batch was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum RefusedWhy {
-    /// The origin has no credit left for it; there is some again when one of its batches has completed.
+    /// The origin has no credit left for it; there is some again when one of its batches has completed. Or it changes
+    /// documents, and those changed last have not been put away yet.
     #[error("too much of this worker is waiting to be stored")]
     NoRoom,
     /// What is kept fills the room there is, so that nothing more is stored until some is dropped.
@@ -237,7 +241,8 @@ impl Append {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.origin < ORIGINS_MAX
-            && (1..=BATCH_MESSAGES_MAX).contains(&self.batch.len())
+            && !self.batch.is_empty()
+            && self.batch.len() <= BATCH_MESSAGES_MAX
             && self.batch.as_bytes().len() <= BATCH_BYTES_MAX
     }
 

@@ -5,6 +5,7 @@ mod bus;
 mod history;
 mod leases;
 mod log;
+mod replay;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,6 @@ use crate::{Committed, CommittedBatches, Completion};
 /// The engine. Dropping it stops it: what was taken is still committed and told.
 pub struct Memory {
     log: log::LogThread,
-    documents: Mutex<state::Documents>,
     bus: bus::Inboxes,
     leases: Mutex<leases::Held>,
     options: MemoryOptions,
@@ -55,7 +55,6 @@ impl Memory {
     pub fn start(options: MemoryOptions) -> Self {
         Self {
             log: log::LogThread::start(options),
-            documents: Mutex::default(),
             bus: bus::Inboxes::default(),
             leases: Mutex::default(),
             options,

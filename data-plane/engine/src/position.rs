@@ -30,8 +30,9 @@ impl Pos {
     }
 
     /// The next place, if records were without end.
+    #[inline]
     #[must_use]
-    pub(crate) const fn successor(self) -> Self {
+    pub const fn successor(self) -> Self {
         match self.index.checked_add(1) {
             Some(index) => Self { record: self.record, index },
             None => Self::of_record(self.record.saturating_add(1)),

@@ -6,7 +6,10 @@ use contract::time::UnixMillis;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{Batch, BatchError, Envelope, EnvelopeError, Envelopes, RECORD_HEADER_BYTES, RetentionClass};
+use crate::{
+    Batch, BatchError, CHANGE_HEADER_BYTES, Change, DOCUMENT_BYTES_MAX, Entries, Entry, Envelope,
+    EnvelopeError, Envelopes, KEY_BYTES_MAX, RECORD_HEADER_BYTES, RetentionClass,
+};
 
 /// What [`Envelope`] borrows.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ struct Owned {
     qos: Qos,
     retain: bool,
     retention: Option<RetentionClass>,
+    history: bool,
+    expires_at: Option<u64>,
     stored_at: u64,
     workers: u64,
     topic: String,
@@ -29,6 +34,8 @@ impl Owned {
             qos: self.qos,
             retain: self.retain,
             retention: self.retention,
+            history: self.history,
+            expires_at: self.expires_at.map(UnixMillis),
             stored_at: UnixMillis(self.stored_at),
             workers: self.workers,
             topic: &self.topic,
@@ -42,15 +49,18 @@ fn any_message() -> impl Strategy<Value = Owned> {
     let qos = prop::sample::select(vec![Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
     let payload = prop::collection::vec(any::<u8>(), 0..80);
     let retention = prop::option::of(prop::sample::select(RetentionClass::ALL.to_vec()));
-    let numbers = (any::<u128>(), any::<u64>(), any::<u64>());
-    (numbers, qos, any::<bool>(), retention, "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
-        |((instance, stored_at, workers), qos, retain, retention, topic, publisher, payload)| Owned {
-            instance,
+    let numbers = (any::<u128>(), any::<u64>(), any::<u64>(), prop::option::of(any::<u64>()));
+    let flags = any::<(bool, bool)>();
+    (numbers, qos, flags, retention, "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
+        |(numbers, qos, (retain, history), retention, topic, publisher, payload)| Owned {
+            instance: numbers.0,
             qos,
             retain,
             retention,
-            stored_at,
-            workers,
+            history,
+            expires_at: numbers.3,
+            stored_at: numbers.1,
+            workers: numbers.2,
             topic,
             publisher,
             payload,
@@ -73,6 +83,8 @@ fn example() -> Owned {
         qos: Qos::AtLeastOnce,
         retain: true,
         retention: Some(RetentionClass::Week),
+        history: true,
+        expires_at: None,
         stored_at: 0x1122,
         workers: 0b11 << 62,
         topic: "a/b".into(),
@@ -84,9 +96,9 @@ fn example() -> Owned {
 #[test]
 fn the_form_is_this_byte_for_byte() {
     let expected: &[u8] = &[
-        2, 0, 0, 0, // version
+        3, 0b10, 0, 0, // version; messages with the retain flag
         45, 0, 0, 0, // bytes that follow
-        0b101, 3, // retained, QoS 1; a week
+        0b1101, 3, // in the history, retained, QoS 1; a week
         3, 0, 1, 0, 0, 0, // topic, publisher
         1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, // instance
         0x22, 0x11, 0, 0, 0, 0, 0, 0, // stored at
@@ -95,6 +107,129 @@ fn the_form_is_this_byte_for_byte() {
     ];
     assert_eq!(batch(&[example()]).as_bytes(), expected);
     assert_eq!(example().envelope().size_bytes(), expected.len() - 4);
+}
+
+#[test]
+fn an_expiry_stands_behind_the_header() {
+    let plain = example();
+    let expiring = Owned { expires_at: Some(0x0102), ..plain.clone() };
+    let (plain, with) = (batch(&[plain]).into_bytes(), batch(std::slice::from_ref(&expiring)).into_bytes());
+    assert_eq!((with[4], with[8]), (53, 0b1_1101));
+    assert_eq!(with[9..48], plain[9..48]);
+    assert_eq!((&with[48..56], &with[56..]), (&[2, 1, 0, 0, 0, 0, 0, 0][..], &plain[48..]));
+    let envelope = expiring.envelope();
+    assert_eq!([0x0101, 0x0102].map(|now| envelope.is_expired(UnixMillis(now))), [false, true]);
+    assert!(!example().envelope().is_expired(UnixMillis(u64::MAX)));
+}
+
+#[test]
+fn the_form_of_a_change_is_this_byte_for_byte() {
+    let put = change(b"s/a", Some(&[0xFF]));
+    let mut batch = Batch::new();
+    batch.change(&put).expect("short enough");
+    let expected: &[u8] = &[
+        3, 0b1, 0, 0, // version; changes
+        28, 0, 0, 0, // bytes that follow
+        0x80, 0, // a document put
+        3, 0, // key
+        0, 0, 0, 0, // nothing
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, // instance
+        b's', b'/', b'a', 0xFF,
+    ];
+    assert_eq!(batch.as_bytes(), expected);
+    assert_eq!(put.size_bytes(), expected.len() - 4);
+    let mut deleted = Batch::new();
+    deleted.change(&change(b"s/a", None)).expect("short enough");
+    assert_eq!((deleted.as_bytes()[8], deleted.as_bytes().len()), (0x81, expected.len() - 1));
+}
+
+fn change<'a>(key: &'a [u8], body: Option<&'a [u8]>) -> Change<'a> {
+    Change { instance: example().envelope().instance, key, body }
+}
+
+#[test]
+fn changes_stand_between_messages_and_are_not_counted() {
+    let mut batch = Batch::new();
+    let changes = [change(b"a", Some(b"1")), change(b"b", None), change(b"a", Some(b""))];
+    let plain = Owned { retain: false, ..example() };
+    batch.change(&changes[0]).expect("fits");
+    assert_eq!(
+        (batch.len(), batch.is_empty(), batch.has_changes(), batch.has_retained()),
+        (0, false, true, false)
+    );
+    batch.append(&plain.envelope()).expect("fits");
+    batch.change(&changes[1]).expect("fits");
+    batch.change(&changes[2]).expect("fits");
+    assert!(!batch.has_retained());
+    batch.append(&example().envelope()).expect("fits");
+    assert_eq!((batch.len(), batch.has_retained(), batch.has_documents()), (2, true, true));
+    let messages: Vec<_> = batch.iter().map(|it| it.expect("whole")).collect();
+    assert_eq!(messages, [plain.envelope(), example().envelope()]);
+    assert_eq!(batch.changes().collect::<Result<Vec<_>, _>>().as_deref(), Ok(&changes[..]));
+    for (record, envelope) in batch.records().zip(messages) {
+        assert_eq!(Envelope::from_record(record.expect("whole").bytes), Ok(envelope));
+    }
+    let order = batch.entries().map(|it| matches!(it.expect("whole"), Entry::Change(_)));
+    assert_eq!(order.collect::<Vec<_>>(), [true, false, true, true, false]);
+    assert_eq!(Batch::from_bytes(batch.as_bytes().to_vec()), Ok(batch.clone()));
+    batch.clear();
+    assert!(batch.is_empty() && !batch.has_documents());
+}
+
+#[test]
+fn a_header_that_does_not_say_what_is_there_is_refused() {
+    let mut mixed = batch(&[example()]);
+    mixed.change(&change(b"a", None)).expect("fits");
+    for content in 0..=255 {
+        let mut bytes = mixed.as_bytes().to_vec();
+        bytes[1] = content;
+        let read = Batch::from_bytes(bytes);
+        assert_eq!(read.err(), (content != 0b11).then_some(BatchError::Header), "{content}");
+    }
+}
+
+#[test]
+fn a_change_that_does_not_fit_leaves_no_trace() {
+    let (key, body) = (vec![1; KEY_BYTES_MAX + 1], vec![2; DOCUMENT_BYTES_MAX + 1]);
+    for too_long in [change(&key, None), change(b"", None), change(b"a", Some(&body))] {
+        let mut none = Batch::new();
+        assert_eq!(none.change(&too_long), Err(EnvelopeError::TooLong));
+        assert_eq!(none, Batch::new());
+    }
+    let longest = change(&key[1..], Some(&body[1..]));
+    let mut batch = Batch::new();
+    batch.change(&longest).expect("it fits");
+    assert!(batch.as_bytes().len() <= crate::BATCH_BYTES_MAX);
+    assert_eq!(batch.changes().next(), Some(Ok(longest)));
+}
+
+#[test]
+fn a_damaged_change_is_an_error_and_the_end() {
+    let mut good = Batch::new();
+    for _ in 0..2 {
+        good.change(&change(b"ab", Some(b"body"))).expect("fits");
+    }
+    for (at, value, error) in [
+        (4, 200, EnvelopeError::Truncated),
+        (4, 23, EnvelopeError::Truncated),
+        (8, 0b1000_0010, EnvelopeError::Flags),
+        (8, 0x81, EnvelopeError::Truncated),
+        (9, 1, EnvelopeError::Flags),
+        (10, 0, EnvelopeError::Truncated),
+        (10, 7, EnvelopeError::Truncated),
+        (12, 1, EnvelopeError::Flags),
+        (15, 1, EnvelopeError::Flags),
+    ] {
+        let mut bytes = good.as_bytes().to_vec();
+        bytes[at] = value;
+        assert_eq!(
+            Entries::read(&bytes).expect("a batch").collect::<Vec<_>>(),
+            [Err(error)],
+            "byte {at} = {value}"
+        );
+        assert_eq!(Envelopes::read(&bytes).expect("a batch").collect::<Vec<_>>(), [Err(error)], "byte {at}");
+        assert_eq!(Batch::from_bytes(bytes), Err(BatchError::Record(error)), "byte {at} = {value}");
+    }
 }
 
 #[test]
@@ -141,14 +276,15 @@ fn a_message_that_does_not_fit_leaves_no_trace() {
 #[test]
 fn another_form_is_refused_by_name() {
     for (bytes, error) in [
-        (&[2, 0, 0][..], BatchError::Truncated),
-        (&[1, 0, 0, 0], BatchError::Version(1)),
+        (&[3, 0, 0][..], BatchError::Truncated),
+        (&[2, 0, 0, 0], BatchError::Version(2)),
         (&[0, 0, 0, 0, 9], BatchError::Version(0)),
-        (&[2, 0, 0, 1], BatchError::Header),
+        (&[3, 0, 0, 1], BatchError::Header),
+        (&[3, 4, 0, 0], BatchError::Header),
     ] {
         assert_eq!(Envelopes::read(bytes).map(Iterator::count), Err(error));
     }
-    assert_eq!(BatchError::Version(1).to_string(), "a batch has the form of version 1, not 2");
+    assert_eq!(BatchError::Version(2).to_string(), "a batch has the form of version 2, not 3");
 }
 
 #[test]
@@ -160,7 +296,7 @@ fn a_damaged_record_is_an_error_and_the_end() {
         (4, 39, EnvelopeError::Truncated),
         (4, 41, EnvelopeError::Truncated),
         (8, 0b011, EnvelopeError::Flags),
-        (8, 0b1000, EnvelopeError::Flags),
+        (8, 0b10_0000, EnvelopeError::Flags),
         (9, 5, EnvelopeError::Flags),
         (14, 1, EnvelopeError::Flags),
         (10, 255, EnvelopeError::Truncated),
@@ -220,10 +356,13 @@ proptest! {
     #[test]
     fn any_bytes_are_read_to_an_end(mut bytes in prop::collection::vec(any::<u8>(), 0..200), header in any::<bool>()) {
         if header && bytes.len() >= 4 {
-            bytes[..4].copy_from_slice(&[2, 0, 0, 0]);
+            bytes[..4].copy_from_slice(&[3, 3, 0, 0]);
         }
         if let Ok(envelopes) = Envelopes::read(&bytes) {
             prop_assert!(envelopes.count() <= bytes.len() / RECORD_HEADER_BYTES + 1);
+        }
+        if let Ok(entries) = Entries::read(&bytes) {
+            prop_assert!(entries.count() <= bytes.len() / CHANGE_HEADER_BYTES + 1);
         }
     }
 

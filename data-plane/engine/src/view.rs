@@ -7,10 +7,16 @@
 
 mod builder;
 mod dictionary;
+mod fetch;
 mod footer;
+mod kept_pages;
+mod lane;
 mod merge;
 mod pages;
+mod pick;
 mod query;
+mod replay;
+pub mod retained;
 mod row;
 mod rules;
 mod sealed;
@@ -27,7 +33,9 @@ use crate::Shard;
 
 pub use builder::{AddError, FooterBuilder};
 pub use footer::{FOOTER_VERSION, Footer, FooterError};
+pub use kept_pages::KeptPages;
 pub use query::{get, query};
+pub use replay::{REPLAY_ROWS_MAX, backlog, newest, position_at, replay};
 
 /// Bytes that can be read at any place: a file, or a piece of memory.
 pub trait ReadAt {

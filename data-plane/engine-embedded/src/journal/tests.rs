@@ -8,7 +8,7 @@ use super::record::{KIND_MESSAGES, RECORD_HEADER, RecordHeader};
 use super::scan::{Found, Scan};
 use super::segment::{HeaderFound, SEGMENT_HEADER, read_header, write_header};
 use crate::files::Files;
-use crate::tests::memory_disk::MemoryDisk;
+use crate::memory_disk::MemoryDisk;
 
 const NAME: SegmentName = SegmentName { first: 7, salt: 0x0123_4567_89AB_CDEF };
 

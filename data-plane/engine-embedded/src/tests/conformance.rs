@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use contract::ids::InstanceId;
 use contract::time::UnixMillis;
 use engine::conformance::Subject;
-use engine::{History, Log};
+use engine::{
+    Answer, Document, FoundDocument, History, Key, Log, Replay, Rev, State, StateError, WriteError,
+};
 use tempfile::TempDir;
 
 use crate::engine::Engine;
@@ -14,6 +17,8 @@ use crate::options::{Options, SEGMENT_BYTES_MIN};
 struct Fresh {
     log: Arc<dyn Log>,
     history: Arc<dyn History>,
+    replay: Arc<dyn Replay>,
+    state: Arc<dyn State>,
     _engine: Engine,
     _directory: TempDir,
 }
@@ -22,7 +27,8 @@ impl Fresh {
     fn new(change: impl FnOnce(Options) -> Options) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let engine = Engine::open(change(Options::new(directory.path()))).expect("opens");
-        Self { log: engine.log(), history: engine.history(), _engine: engine, _directory: directory }
+        let (log, history, replay, state) = (engine.log(), engine.history(), engine.replay(), engine.state());
+        Self { log, history, replay, state, _engine: engine, _directory: directory }
     }
 }
 
@@ -34,12 +40,67 @@ impl Subject for Fresh {
     fn history(&self) -> &dyn History {
         &*self.history
     }
+
+    fn replay(&self) -> &dyn Replay {
+        &*self.replay
+    }
+}
+
+impl State for Fresh {
+    fn load<'a>(
+        &'a self,
+        instance: InstanceId,
+        key: &'a Key,
+    ) -> Answer<'a, Result<Option<Document>, StateError>> {
+        self.state.load(instance, key)
+    }
+
+    fn put<'a>(
+        &'a self,
+        instance: InstanceId,
+        key: &'a Key,
+        body: Vec<u8>,
+        expect: Rev,
+    ) -> Answer<'a, Result<Rev, WriteError>> {
+        self.state.put(instance, key, body, expect)
+    }
+
+    fn delete<'a>(
+        &'a self,
+        instance: InstanceId,
+        key: &'a Key,
+        expect: Rev,
+    ) -> Answer<'a, Result<(), WriteError>> {
+        self.state.delete(instance, key, expect)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        instance: InstanceId,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Result<Vec<(Key, Document)>, StateError>> {
+        self.state.scan(instance, prefix, after, limit)
+    }
+
+    fn scan_all<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<(InstanceId, &'a Key)>,
+        limit: usize,
+    ) -> Answer<'a, Result<Vec<FoundDocument>, StateError>> {
+        self.state.scan_all(prefix, after, limit)
+    }
 }
 
 mod whole {
     use super::Fresh;
 
     engine::log_conformance!(|| Fresh::new(|options| options));
+    engine::replay_conformance!(|| Fresh::new(|options| options));
+    engine::state_conformance!(|| Fresh::new(|options| options));
+    engine::documents_conformance!(|| Fresh::new(|options| options));
 }
 
 mod sealed {
@@ -51,6 +112,7 @@ mod sealed {
         Options { segment_bytes: SEGMENT_BYTES_MIN, clock, ..options }
     }
 
+    engine::replay_conformance!(|| Fresh::new(small));
     engine::conformance_tests! { history, || Fresh::new(small);
         what_is_acknowledged_is_found
         instances_are_apart
@@ -60,4 +122,14 @@ mod sealed {
         rules_hide_what_is_too_old_or_too_much
         payloads_are_cut_and_answers_bounded
     }
+}
+
+/// Documents that are carried to the disk now and then, beside those who write and read.
+mod carried {
+    use super::Fresh;
+
+    engine::state_conformance!(|| Fresh::new(|options| crate::options::Options {
+        overlay_bytes_max: 1_000_000,
+        ..options
+    }));
 }

@@ -4,10 +4,10 @@ use contract::message::Order;
 use engine::{History, HistoryQuery, Log, Pos, QueryError, ReadError, RetentionClass};
 use proptest::prelude::*;
 
-use super::memory_disk::Stop;
 use super::world::{BEGIN, INSTANCE, SHARD, World, numbered, rules};
 use crate::files::Files;
 use crate::history::SEGMENTS_PER_QUERY_MAX;
+use crate::memory_disk::Stop;
 
 /// A disk with sealed segments of two classes, closed and open journal segments: a few dozen messages.
 fn world() -> World {

@@ -2,8 +2,8 @@
 
 use engine::{HistoryQuery, RetentionClass};
 
-use super::memory_disk::Stop;
 use super::world::{BEGIN, World, numbered};
+use crate::memory_disk::Stop;
 
 const DAY_MILLIS: u64 = 86_400_000;
 
@@ -36,6 +36,32 @@ fn a_segment_goes_when_its_class_no_longer_keeps_it() {
     world.set_time(BEGIN + 7 * DAY_MILLIS);
     process.keep();
     assert_eq!((sealed(&world), process.shared.stats().dropped_segments), (0, both as u64));
+}
+
+#[test]
+fn a_file_that_could_not_be_removed_goes_later() {
+    for steps in 0.. {
+        let world = World::new();
+        let mut process = world.start();
+        for number in 1..=30 {
+            // Some are sealed in place, which makes two files, and some are not.
+            let is_short = number > 15 && number % 2 == 0;
+            let class = if is_short { RetentionClass::Week } else { RetentionClass::Day };
+            assert!(process.append(number, numbered(number, class, BEGIN)));
+        }
+        process.keep();
+        world.set_time(BEGIN + 8 * DAY_MILLIS);
+        world.disk.stop_after(steps);
+        process.keep();
+        let has_failed = process.shared.health().sealing_failed.is_some();
+        world.disk.stop_after(u64::from(u32::MAX));
+        process.keep();
+        assert_eq!((sealed(&world), process.shared.health().sealing_failed), (0, None), "{steps}");
+        if !has_failed {
+            assert!(steps > 5);
+            break;
+        }
+    }
 }
 
 #[test]

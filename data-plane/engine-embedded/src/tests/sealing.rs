@@ -2,8 +2,8 @@
 
 use engine::{HistoryQuery, Log, Pos, RetentionClass};
 
-use super::memory_disk::Stop;
 use super::world::{BEGIN, SHARD, World, numbered};
+use crate::memory_disk::Stop;
 use crate::seal::seal_oldest;
 
 /// Four classes in turn, in a journal of several segments.

@@ -15,9 +15,10 @@ use engine::{
 };
 use uuid::Uuid;
 
-use super::memory_disk::{MemoryDisk, Stop};
+use crate::documents::MemoryDocuments;
 use crate::engine::{OpenError, assemble};
 use crate::keeper;
+use crate::memory_disk::{MemoryDisk, Stop};
 use crate::options::{Options, SEGMENT_BYTES_MIN};
 use crate::shared::Shared;
 use crate::writer::Writer;
@@ -32,6 +33,7 @@ pub(crate) const BEGIN: u64 = 1_800_000_000_000;
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) disk: MemoryDisk,
+    pub(crate) documents: MemoryDocuments,
     pub(crate) time: Arc<AtomicU64>,
     pub(crate) options: Options,
 }
@@ -57,14 +59,19 @@ impl World {
         let clock = Arc::clone(&time);
         let mut options = Options::new("");
         options.files = Some(Arc::new(disk.clone()));
+        let documents = MemoryDocuments::default();
+        options.documents = Some(Arc::new(documents.clone()));
         options.clock = Arc::new(move || UnixMillis(clock.load(Ordering::Relaxed)));
         options.segment_bytes = SEGMENT_BYTES_MIN;
-        Self { disk, time, options }
+        Self { disk, documents, time, options }
     }
 
     /// The same machine after a stop.
     pub(crate) fn after(&self, stop: Stop) -> Self {
         let mut world = Self::over(self.disk.after(stop));
+        let kept = if stop == Stop::Process { usize::MAX } else { 0 };
+        world.documents = self.documents.after_stop(kept);
+        world.options.documents = Some(Arc::new(world.documents.clone()));
         world.options.segment_bytes = self.options.segment_bytes;
         world.options.stored_bytes_max = self.options.stored_bytes_max;
         world.set_time(self.time.load(Ordering::Relaxed));
@@ -97,6 +104,8 @@ pub(crate) fn envelope<'a>(
         qos: Qos::AtLeastOnce,
         retain: false,
         retention: Some(class),
+        history: true,
+        expires_at: None,
         stored_at: UnixMillis(at),
         workers: 0,
         topic,

@@ -109,6 +109,38 @@ pub fn documents_of_instances_are_apart<S: State>(make: impl Fn() -> S) {
     assert!(wait(state.scan(instance(1), b"", None, 10)).expect("an engine that works").is_empty());
 }
 
+/// A scan of all instances gives the same documents, each with its instance, page by page.
+pub fn a_scan_of_all_instances_is_in_order_and_bounded<S: State>(make: impl Fn() -> S) {
+    let state = &make();
+    for (of, name) in [(2, "b/1"), (1, "a/9"), (3, "b/"), (1, "b/2"), (1, "b/1"), (3, "c"), (2, "a")] {
+        put(state, of, name, name.as_bytes(), Rev::ABSENT).expect("there is none");
+    }
+    let scan = |prefix: &str, after: Option<(u128, &str)>, limit| {
+        let after = after.map(|(of, name)| (instance(of), key(name)));
+        let after = after.as_ref().map(|(instance, key)| (*instance, key));
+        let found = wait(state.scan_all(prefix.as_bytes(), after, limit)).expect("an engine that works");
+        let names = found.into_iter().map(|(instance, key, document)| {
+            assert_eq!(key.as_bytes(), document.body);
+            (instance.0.as_u128(), String::from_utf8(document.body).expect("text was put"))
+        });
+        names.collect::<Vec<_>>()
+    };
+    let all = [(1, "b/1"), (1, "b/2"), (2, "b/1"), (3, "b/")].map(|(of, name)| (of, name.to_owned()));
+    assert_eq!(scan("b/", None, 10), all);
+    assert_eq!(scan("b/", None, 3), all[..3]);
+    for (behind, (of, name)) in (1..).zip(&all) {
+        assert_eq!(scan("b/", Some((*of, name)), 10), all[behind..]);
+    }
+    assert_eq!(
+        scan("b/", Some((1, "c")), 10),
+        all[2..],
+        "`after` behind the prefix leaves the next instance"
+    );
+    assert_eq!(scan("b/", Some((2, "a")), 1), all[2..3]);
+    assert_eq!(scan("", None, 10).len(), 7);
+    assert_eq!(scan("b/", None, 0), []);
+}
+
 /// The longest document is taken, a longer one is not.
 pub fn what_is_too_long_is_refused<S: State>(make: impl Fn() -> S) {
     let state = &make();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::history::Segments;
+use super::state::Documents;
 use super::{Memory, MemoryOptions, Told, lock};
 use crate::{
     Append, BATCH_IDS_REMEMBERED, BatchId, Bounds, Committed, CommittedBatch, Durability, FOLLOWERS_MAX,
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub kept: Mutex<Kept>,
     /// Held by the thread for as long as a turn lasts, so that who begins to follow hears whole turns.
     followers: Mutex<Vec<Follower>>,
+    /// Beside the log, since they change with it.
+    pub documents: Mutex<Documents>,
     options: MemoryOptions,
 }
 
@@ -42,7 +45,7 @@ struct Queue {
 pub(super) struct Kept {
     /// Those that can be read, consecutive.
     batches: VecDeque<CommittedBatch>,
-    bounds: Bounds,
+    pub bounds: Bounds,
     ids: HashMap<BatchId, Committed>,
     /// The ids in the order of their records.
     order: VecDeque<BatchId>,
@@ -68,6 +71,7 @@ impl LogThread {
                 segments: Segments::new(options),
             }),
             followers: Mutex::default(),
+            documents: Mutex::default(),
             options,
         });
         let its = Arc::clone(&shared);
@@ -94,6 +98,10 @@ impl Shared {
                 appends.iter().map(|append| (append.origin, append.batch.as_bytes().len())).collect();
             let told = lock(&self.kept).commit(appends);
             lock(&self.queue).stored -= told.repeated_bytes;
+            if told.committed.iter().any(|committed| committed.batch.has_documents()) {
+                let mut documents = lock(&self.documents);
+                told.committed.iter().for_each(|committed| documents.apply(&committed.batch));
+            }
             for ((origin, bytes), (completion, committed)) in sizes.into_iter().zip(told.completed) {
                 lock(&self.queue).waiting[usize::from(origin)] -= bytes;
                 completion(Ok(committed));

@@ -6,7 +6,10 @@ use std::ops::Bound;
 use contract::ids::InstanceId;
 
 use super::{Memory, lock};
-use crate::{Answer, DOCUMENT_BYTES_MAX, Document, Key, Rev, SCAN_MAX, State, StateError, WriteError, ready};
+use crate::{
+    Answer, Batch, DOCUMENT_BYTES_MAX, Document, Entry, FoundDocument, Key, Rev, SCAN_MAX, State, StateError,
+    WriteError, ready,
+};
 
 /// The documents of every instance.
 #[derive(Default)]
@@ -43,19 +46,66 @@ impl Documents {
         if bytes > bytes_max {
             return Err(WriteError::Full);
         }
-        self.bytes = bytes;
+        Ok(self.set(instance, key.clone(), body))
+    }
+
+    fn set(&mut self, instance: InstanceId, key: Key, body: Vec<u8>) -> Rev {
         self.last += 1;
         let rev = Rev(self.last);
-        self.instances.entry(instance).or_default().insert(key.clone(), Document { rev, body });
-        Ok(rev)
+        let key_bytes = key.as_bytes().len();
+        self.bytes += key_bytes + body.len();
+        let replaced = self.instances.entry(instance).or_default().insert(key, Document { rev, body });
+        self.bytes -= replaced.map_or(0, |replaced| key_bytes + replaced.body.len());
+        rev
+    }
+
+    fn remove(&mut self, instance: InstanceId, key: &Key) {
+        let removed = self.instances.get_mut(&instance).and_then(|documents| documents.remove(key));
+        self.bytes -= removed.map_or(0, |removed| key.as_bytes().len() + removed.body.len());
+    }
+
+    /// What a committed batch does to documents. There is no bound here: the log has one.
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        if !batch.has_documents() {
+            return;
+        }
+        for entry in batch.entries() {
+            let (instance, key, body) = match entry.expect("a batch in memory is what was added to it") {
+                Entry::Change(change) => {
+                    let key = Key::new(change.key).expect("the key of a change is one");
+                    (change.instance, key, change.body)
+                }
+                Entry::Message(message) if message.envelope.retain => {
+                    let envelope = message.envelope;
+                    let Some(key) = Key::retained(envelope.topic) else { continue };
+                    (envelope.instance, key, (!envelope.payload.is_empty()).then_some(message.bytes))
+                }
+                Entry::Message(_) => continue,
+            };
+            match body {
+                Some(body) => {
+                    self.set(instance, key, body.to_vec());
+                }
+                None => self.remove(instance, &key),
+            }
+        }
     }
 
     fn delete(&mut self, instance: InstanceId, key: &Key, expect: Rev) -> Result<(), WriteError> {
-        self.bytes -= self.expect(instance, key, expect)?;
-        if let Some(documents) = self.instances.get_mut(&instance) {
-            documents.remove(key);
-        }
+        self.expect(instance, key, expect)?;
+        self.remove(instance, key);
         Ok(())
+    }
+
+    /// The first key that is not before these bytes.
+    pub(super) fn find_at_or_after(&self, instance: InstanceId, key: &[u8]) -> Option<&Key> {
+        let range = (Bound::Included(key), Bound::Unbounded);
+        self.instances.get(&instance)?.range::<[u8], _>(range).next().map(|(key, _)| key)
+    }
+
+    /// The document under a key.
+    pub(super) fn find(&self, instance: InstanceId, key: &Key) -> Option<&Document> {
+        self.instances.get(&instance)?.get(key)
     }
 
     fn scan(
@@ -75,6 +125,21 @@ impl Documents {
             .map(|(key, document)| (key.clone(), document.clone()))
             .collect()
     }
+
+    fn scan_all(&self, prefix: &[u8], after: Option<(InstanceId, &Key)>, limit: usize) -> Vec<FoundDocument> {
+        let limit = limit.min(SCAN_MAX);
+        let from = after.map_or(Bound::Unbounded, |(instance, _)| Bound::Included(instance));
+        let mut found = Vec::new();
+        for &instance in self.instances.range((from, Bound::Unbounded)).map(|(instance, _)| instance) {
+            let after = after.filter(|(first, _)| *first == instance).map(|(_, key)| key);
+            let documents = self.scan(instance, prefix, after, limit - found.len());
+            found.extend(documents.into_iter().map(|(key, document)| (instance, key, document)));
+            if found.len() == limit {
+                break;
+            }
+        }
+        found
+    }
 }
 
 impl State for Memory {
@@ -83,8 +148,8 @@ impl State for Memory {
         instance: InstanceId,
         key: &'a Key,
     ) -> Answer<'a, Result<Option<Document>, StateError>> {
-        let documents = lock(&self.documents);
-        ready(Ok(documents.instances.get(&instance).and_then(|documents| documents.get(key)).cloned()))
+        let documents = lock(&self.log.shared.documents);
+        ready(Ok(documents.find(instance, key).cloned()))
     }
 
     fn put<'a>(
@@ -95,7 +160,7 @@ impl State for Memory {
         expect: Rev,
     ) -> Answer<'a, Result<Rev, WriteError>> {
         let bytes_max = self.options.stored_bytes_max;
-        ready(lock(&self.documents).put(instance, key, body, expect, bytes_max))
+        ready(lock(&self.log.shared.documents).put(instance, key, body, expect, bytes_max))
     }
 
     fn delete<'a>(
@@ -104,7 +169,7 @@ impl State for Memory {
         key: &'a Key,
         expect: Rev,
     ) -> Answer<'a, Result<(), WriteError>> {
-        ready(lock(&self.documents).delete(instance, key, expect))
+        ready(lock(&self.log.shared.documents).delete(instance, key, expect))
     }
 
     fn scan<'a>(
@@ -114,6 +179,15 @@ impl State for Memory {
         after: Option<&'a Key>,
         limit: usize,
     ) -> Answer<'a, Result<Vec<(Key, Document)>, StateError>> {
-        ready(Ok(lock(&self.documents).scan(instance, prefix, after, limit)))
+        ready(Ok(lock(&self.log.shared.documents).scan(instance, prefix, after, limit)))
+    }
+
+    fn scan_all<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<(InstanceId, &'a Key)>,
+        limit: usize,
+    ) -> Answer<'a, Result<Vec<FoundDocument>, StateError>> {
+        ready(Ok(lock(&self.log.shared.documents).scan_all(prefix, after, limit)))
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Memory, MemoryOptions};
 use crate::conformance::{Subject, wait};
-use crate::{AcquireError, History, Leases, Log, RenewError};
+use crate::{AcquireError, History, Leases, Log, RenewError, Replay};
 
 thread_local! {
     /// The present of a test: its engine's clock is asked on its own thread.
@@ -24,6 +24,10 @@ impl Subject for Memory {
     fn history(&self) -> &dyn History {
         self
     }
+
+    fn replay(&self) -> &dyn Replay {
+        self
+    }
 }
 
 fn start() -> Memory {
@@ -32,7 +36,9 @@ fn start() -> Memory {
 
 mod large_segments {
     crate::log_conformance!(super::start);
+    crate::replay_conformance!(super::start);
     crate::state_conformance!(super::start);
+    crate::documents_conformance!(super::start);
     crate::bus_conformance!(super::start);
     crate::leases_conformance!(super::start);
 }
@@ -41,10 +47,13 @@ mod large_segments {
 mod small_segments {
     use crate::memory::{Memory, MemoryOptions};
 
-    crate::log_conformance!(|| {
+    fn start() -> Memory {
         let options = MemoryOptions::new(|| contract::time::UnixMillis(0));
         Memory::start(MemoryOptions { segment_bytes: 1_000, ..options })
-    });
+    }
+
+    crate::log_conformance!(start);
+    crate::replay_conformance!(start);
 }
 
 const fn node(number: u128) -> NodeId {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::ids::InstanceId;
 
 use super::dictionary::Dictionary;
-use super::row::{Row, TIME_MAX};
+use super::row::{RECORD_BYTES_MAX, ROW_BYTES, Row, TIME_MAX};
 use super::table::{ROWS_PER_CHUNK, Span};
 use crate::{Pos, Record};
 
@@ -30,13 +30,23 @@ pub struct FooterBuilder {
     text_bytes: usize,
     times: Option<(u64, u64)>,
     /// Emptied, the largest last, for the next instances.
-    spare: Vec<Vec<Row>>,
+    spare: Vec<Spare>,
+}
+
+/// Memory for the rows of an instance.
+#[derive(Clone, Debug, Default)]
+struct Spare {
+    rows: Vec<[u8; ROW_BYTES]>,
+    before: Vec<[u32; 2]>,
 }
 
 /// The rows of one instance.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
-    pub rows: Vec<Row>,
+    /// As in a footer, but for the numbers of the texts, which are those of the dictionaries here.
+    pub rows: Vec<[u8; ROW_BYTES]>,
+    /// Of each row, the row before it that has the same topic, and the one with the same publisher.
+    pub before: Vec<[u32; 2]>,
     pub topics: Dictionary,
     pub publishers: Dictionary,
     pub span: Span,
@@ -73,26 +83,39 @@ impl FooterBuilder {
         let bytes = u32::try_from(record.bytes.len()).map_err(|_| AddError::Full)?;
         let first = self.first_record.unwrap_or(pos.record);
         let is_far = u32::try_from(pos.record - first).is_err();
-        if is_far || self.rows >= ROWS_MAX || self.text_bytes >= TEXT_BYTES_MAX {
+        if bytes > RECORD_BYTES_MAX || is_far || self.rows >= ROWS_MAX || self.text_bytes >= TEXT_BYTES_MAX {
             return Err(AddError::Full);
         }
 
         let texts = record.envelope.topic.len() + record.envelope.publisher.len();
         let Self { instances, spare, .. } = self;
-        let anew = || Rows { rows: spare.pop().unwrap_or_default(), ..Rows::default() };
+        let anew = || {
+            let Spare { rows, before } = spare.pop().unwrap_or_default();
+            Rows { rows, before, ..Rows::default() }
+        };
         let rows = instances.entry(record.envelope.instance).or_insert_with(anew);
         let number = u32::try_from(rows.rows.len()).expect("no more than all rows");
         let stored_at = record.envelope.stored_at.0.min(TIME_MAX);
-        rows.rows.push(Row {
+        // Weights are what history counts by: what it does not show weighs nothing.
+        let shown_bytes = if record.envelope.history { bytes } else { 0 };
+        let (topic, topic_before) = rows.topics.add(record.envelope.topic, number, shown_bytes);
+        let (publisher, publisher_before) =
+            rows.publishers.add(record.envelope.publisher, number, shown_bytes);
+        let row = Row {
             pos,
             stored_at,
             offset,
             bytes,
+            qos: record.envelope.qos,
+            history: record.envelope.history,
             checksum: crc32fast::hash(record.bytes),
-            topic: rows.topics.add(record.envelope.topic, number, bytes),
-            publisher: rows.publishers.add(record.envelope.publisher, number, bytes),
-        });
-        rows.span.extend(pos, stored_at, bytes);
+            topic,
+            publisher,
+        };
+        let base = if number == 0 { pos.record } else { rows.span.first.record };
+        rows.rows.push(row.to_bytes(base));
+        rows.before.push([topic_before, publisher_before]);
+        rows.span.extend(pos, stored_at, shown_bytes);
         match rows.chunk_times.last_mut() {
             Some((earliest, latest)) if number % ROWS_PER_CHUNK != 0 => {
                 *earliest = stored_at.min(*earliest);
@@ -151,9 +174,13 @@ impl FooterBuilder {
     /// Forgets the messages and keeps memory for as many, to be the index of another segment.
     pub fn clear(&mut self) {
         let mut spare = std::mem::take(&mut self.spare);
-        spare.extend(std::mem::take(&mut self.instances).into_values().map(|it| it.rows));
-        spare.iter_mut().for_each(Vec::clear);
-        spare.sort_unstable_by_key(Vec::capacity);
+        let instances = std::mem::take(&mut self.instances).into_values();
+        spare.extend(instances.map(|Rows { rows, before, .. }| Spare { rows, before }));
+        for Spare { rows, before } in &mut spare {
+            rows.clear();
+            before.clear();
+        }
+        spare.sort_unstable_by_key(|it| it.rows.capacity());
         spare.drain(..spare.len().saturating_sub(SPARE_MAX));
         *self = Self { spare, ..Self::default() };
     }
@@ -161,7 +188,8 @@ impl FooterBuilder {
     /// The bytes that it has for rows.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let rows = self.instances.values().map(|it| &it.rows).chain(&self.spare);
-        rows.map(|it| it.capacity() * size_of::<Row>()).sum()
+        let used = self.instances.values().map(|it| (it.rows.capacity(), it.before.capacity()));
+        let spare = self.spare.iter().map(|it| (it.rows.capacity(), it.before.capacity()));
+        used.chain(spare).map(|(rows, before)| rows * ROW_BYTES + before * size_of::<[u32; 2]>()).sum()
     }
 }

@@ -2,6 +2,9 @@
 
 use hashbrown::HashTable;
 
+/// No row: there are fewer.
+pub(super) const NO_ROW: u32 = u32::MAX;
+
 /// Texts numbered in the order in which they were first seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dictionary {
@@ -9,15 +12,19 @@ pub(super) struct Dictionary {
     /// Finds a text's number by the text, which is kept once.
     numbers: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
+    /// The number that was answered last: a publisher's messages come one after the other.
+    last: u32,
 }
 
 /// One text.
 #[derive(Clone, Debug)]
 pub(super) struct Text {
     pub text: Box<str>,
-    /// The rows that have it, ascending.
-    pub rows: Vec<u32>,
-    /// The bytes of those rows' records.
+    /// How many rows have it.
+    pub count: u32,
+    /// The last of them; each row knows the one before it.
+    pub last_row: u32,
+    /// The bytes of the records of those that history shows.
     pub record_bytes: u64,
 }
 
@@ -26,18 +33,23 @@ impl Dictionary {
         self.numbers.find(self.hash(text), |&number| &*self.texts[number as usize].text == text).copied()
     }
 
-    /// Notes that a row has the text, and answers the text's number.
-    pub(super) fn add(&mut self, text: &str, row: u32, record_bytes: u32) -> u32 {
-        let number = self.find(text).unwrap_or_else(|| self.insert(text));
+    /// Notes that a row has the text, and answers the text's number and the row that had it before.
+    pub(super) fn add(&mut self, text: &str, row: u32, record_bytes: u32) -> (u32, u32) {
+        let last = self.texts.get(self.last as usize).filter(|last| &*last.text == text);
+        let number = match last {
+            Some(_) => self.last,
+            None => self.find(text).unwrap_or_else(|| self.insert(text)),
+        };
+        self.last = number;
         let entry = &mut self.texts[number as usize];
-        entry.rows.push(row);
+        entry.count += 1;
         entry.record_bytes += u64::from(record_bytes);
-        number
+        (number, std::mem::replace(&mut entry.last_row, row))
     }
 
     fn insert(&mut self, text: &str) -> u32 {
         let number = u32::try_from(self.texts.len()).expect("there are no more texts than rows");
-        self.texts.push(Text { text: text.into(), rows: Vec::new(), record_bytes: 0 });
+        self.texts.push(Text { text: text.into(), count: 0, last_row: NO_ROW, record_bytes: 0 });
         let Self { texts, numbers, hasher, .. } = self;
         let hash = |text: &str| std::hash::BuildHasher::hash_one(&*hasher, text);
         numbers.insert_unique(hash(text), number, |&number| hash(&texts[number as usize].text));

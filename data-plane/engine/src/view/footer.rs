@@ -10,11 +10,14 @@
 //!   | u32 0 | u32 CRC-32 of the 28 bytes before | magic 8
 //! ```
 
+use std::sync::Arc;
+
 use contract::ids::InstanceId;
 use contract::time::UnixMillis;
 use uuid::Uuid;
 
 use super::ReadAt;
+use super::kept_pages::{KeptPages, OwnPages};
 use super::pages::{PAGE_BYTES, Window};
 use super::row::ROW_BYTES;
 use super::sealed::Sealed;
@@ -23,7 +26,7 @@ use super::write::TEXT_ENTRY_BYTES;
 use crate::Pos;
 
 /// The version of the footer's form. A reader takes its own and no other.
-pub const FOOTER_VERSION: u32 = 1;
+pub const FOOTER_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"iotmqidx";
 const TRAILER_BYTES: usize = 40;
@@ -53,6 +56,7 @@ pub struct Footer {
     paged: u64,
     checksums: Vec<u32>,
     entries: Vec<Entry>,
+    kept: Option<OwnPages>,
 }
 
 /// The entry of an instance.
@@ -118,7 +122,13 @@ impl Footer {
             }
             entries.push(entry);
         }
-        Ok(Self { base, paged: trailer.paged, checksums, entries })
+        Ok(Self { base, paged: trailer.paged, checksums, entries, kept: None })
+    }
+
+    /// Keeps pages of the index that are read, beside those of other segments.
+    #[must_use]
+    pub fn keep_pages(self, pages: Arc<KeptPages>) -> Self {
+        Self { kept: Some(OwnPages::new(pages)), ..self }
     }
 
     /// Opens the footer at the end of a segment in memory.
@@ -180,7 +190,8 @@ impl Footer {
     /// The rows of an instance; the segment's bytes are where it was opened from.
     pub(super) fn table<'a>(&'a self, instance: InstanceId, segment: &'a dyn ReadAt) -> Option<Sealed<'a>> {
         let at = self.entries.binary_search_by_key(&instance, |entry| entry.instance).ok()?;
-        let window = || Window::new(segment, self.base, self.paged, &self.checksums);
+        let kept = self.kept.as_ref();
+        let window = || Window::new(segment, self.base, self.paged, &self.checksums).keeping(kept);
         Some(Sealed::new(self.entries[at], window))
     }
 }

@@ -1,7 +1,10 @@
 //! Bytes in checked pages: what lies on a disk is believed page by page, when it is needed, so that opening a large
 //! index reads little of it and damage in it costs what is in that page.
 
+use std::sync::Arc;
+
 use super::ReadAt;
+use super::kept_pages::OwnPages;
 use super::table::Damaged;
 
 /// Bytes that one checksum is of.
@@ -20,14 +23,21 @@ pub(super) struct Window<'a> {
     /// Bytes of all pages.
     length: u64,
     checksums: &'a [u32],
+    /// Where pages are kept that were checked.
+    kept: Option<&'a OwnPages>,
     /// The page that is here.
     number: Option<u64>,
-    page: Vec<u8>,
+    page: Arc<Vec<u8>>,
 }
 
 impl<'a> Window<'a> {
-    pub(super) const fn new(source: &'a dyn ReadAt, base: u64, length: u64, checksums: &'a [u32]) -> Self {
-        Self { source, base, length, checksums, number: None, page: Vec::new() }
+    pub(super) fn new(source: &'a dyn ReadAt, base: u64, length: u64, checksums: &'a [u32]) -> Self {
+        Self { source, base, length, checksums, kept: None, number: None, page: Arc::default() }
+    }
+
+    /// The same, with pages from where they are kept.
+    pub(super) fn keeping(self, kept: Option<&'a OwnPages>) -> Self {
+        Self { kept, ..self }
     }
 
     /// Fills `into` from there on.
@@ -55,15 +65,27 @@ impl<'a> Window<'a> {
         if self.number == Some(number) {
             return Ok(());
         }
+        if let Some(page) = self.kept.and_then(|kept| kept.find(number)) {
+            (self.number, self.page) = (Some(number), page);
+            return Ok(());
+        }
         let checksum = usize::try_from(number).ok().and_then(|number| self.checksums.get(number));
         let checksum = *checksum.ok_or(Damaged)?;
         let begins = number * PAGE_BYTES as u64;
         let length = self.length.saturating_sub(begins).min(PAGE_BYTES as u64);
         self.number = None;
-        self.page.resize(usize::try_from(length).map_err(|_| Damaged)?, 0);
-        self.source.read_at(self.base + begins, &mut self.page).map_err(|_| Damaged)?;
-        if crc32fast::hash(&self.page) != checksum {
+        // What is kept by others is not written over.
+        if Arc::get_mut(&mut self.page).is_none() {
+            self.page = Arc::default();
+        }
+        let page = Arc::get_mut(&mut self.page).expect("nobody else has it");
+        page.resize(usize::try_from(length).map_err(|_| Damaged)?, 0);
+        self.source.read_at(self.base + begins, page).map_err(|_| Damaged)?;
+        if crc32fast::hash(page) != checksum {
             return Err(Damaged);
+        }
+        if let Some(kept) = self.kept {
+            kept.keep(number, &self.page);
         }
         self.number = Some(number);
         Ok(())

@@ -1,9 +1,19 @@
 //! One row of an index: a message without its text.
 
+use contract::qos::Qos;
+
 use crate::Pos;
 
 /// Bytes of a row in a footer.
 pub(super) const ROW_BYTES: usize = 32;
+
+/// The most bytes of a record that a row can say: its flags stand above them.
+pub(super) const RECORD_BYTES_MAX: u32 = (1 << QOS_AT) - 1;
+
+/// Where in the number of bytes the two bits of the QoS are; the bit above them says that history shows the message.
+const QOS_AT: u32 = 28;
+
+const HISTORY: u32 = 1 << (QOS_AT + 2);
 
 /// The latest moment a row can say: times take six bytes.
 pub(super) const TIME_MAX: u64 = (1 << 48) - 1;
@@ -16,8 +26,11 @@ pub(super) struct Row {
     pub stored_at: u64,
     /// Where its record begins in the segment.
     pub offset: u32,
-    /// The bytes of its record.
+    /// The bytes of its record, at most [`RECORD_BYTES_MAX`].
     pub bytes: u32,
+    pub qos: Qos,
+    /// Whether history shows it.
+    pub history: bool,
     /// CRC-32 of its record.
     pub checksum: u32,
     pub topic: u32,
@@ -31,19 +44,40 @@ impl Row {
     ///  0 u32 record - base   4 u16 index   6 u48 stored at   12 u32 offset   16 u32 bytes   20 u32 checksum
     /// 24 u32 topic          28 u32 publisher
     /// ```
+    /// Bytes: 28 bits, then 2 bits QoS, then 1 bit history.
     pub(super) fn to_bytes(self, base: u64) -> [u8; ROW_BYTES] {
         let record = u32::try_from(self.pos.record - base).expect("a builder takes no record too far on");
         let time = self.stored_at.to_le_bytes();
+        let history = if self.history { HISTORY } else { 0 };
+        let flags = (u32::from(self.qos.bits()) << QOS_AT) | history;
         let mut bytes = [0; ROW_BYTES];
         bytes[..4].copy_from_slice(&record.to_le_bytes());
         bytes[4..6].copy_from_slice(&self.pos.index.to_le_bytes());
         bytes[6..12].copy_from_slice(&time[..6]);
-        for (at, number) in
-            [(12, self.offset), (16, self.bytes), (20, self.checksum), (24, self.topic), (28, self.publisher)]
-        {
+        for (at, number) in [
+            (12, self.offset),
+            (16, self.bytes | flags),
+            (20, self.checksum),
+            (24, self.topic),
+            (28, self.publisher),
+        ] {
             bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }
         bytes
+    }
+
+    /// Puts other numbers for topic and publisher into a row's bytes.
+    pub(super) fn renumber(bytes: &mut [u8; ROW_BYTES], of_topics: &[u32], of_publishers: &[u32]) {
+        for (at, numbers) in [(24, of_topics), (28, of_publishers)] {
+            let number = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+            bytes[at..at + 4].copy_from_slice(&numbers[number as usize].to_le_bytes());
+        }
+    }
+
+    /// The numbers of topic and publisher in a row's bytes.
+    pub(super) fn texts(bytes: &[u8; ROW_BYTES]) -> [u32; 2] {
+        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        [number(24), number(28)]
     }
 
     pub(super) fn from_bytes(bytes: &[u8; ROW_BYTES], base: u64) -> Self {
@@ -56,7 +90,9 @@ impl Row {
             },
             stored_at: u64::from_le_bytes(time),
             offset: number(12),
-            bytes: number(16),
+            bytes: number(16) & RECORD_BYTES_MAX,
+            qos: Qos::from_bits((bytes[19] >> (QOS_AT - 24)) & 0b11).unwrap_or(Qos::AtMostOnce),
+            history: number(16) & HISTORY != 0,
             checksum: number(20),
             topic: number(24),
             publisher: number(28),

@@ -53,7 +53,7 @@ pub(super) fn rules<'a>(rules: &'a HistoryRules, filter: Option<&TopicFilter>) -
 impl Rule<'_> {
     #[inline]
     pub(super) fn shows(&self, row: &Row) -> bool {
-        row.stored_at >= self.visible_from && row.pos >= self.shown_from
+        row.history && row.stored_at >= self.visible_from && row.pos >= self.shown_from
     }
 }
 

@@ -147,7 +147,7 @@ fn rule_for(topic: &str, rules: &[Rule<'_>]) -> Option<usize> {
 }
 
 /// The filter up to its first wildcard.
-fn literal_prefix(filter: &str) -> &str {
+pub(super) fn literal_prefix(filter: &str) -> &str {
     filter.split(['+', '#']).next().unwrap_or_default()
 }
 
@@ -161,12 +161,17 @@ fn is_everything_below(filter: &str, prefix: &str) -> bool {
 }
 
 /// The first topic that is not before `prefix`.
-fn lower_bound(table: &mut dyn Table, prefix: &str, text: &mut String) -> Result<u32, Damaged> {
+pub(super) fn lower_bound(table: &mut dyn Table, prefix: &str, text: &mut String) -> Result<u32, Damaged> {
     partition(table, 0, text, |text| text < prefix)
 }
 
 /// The first topic from `first` on that does not begin with `prefix`.
-fn upper_bound(table: &mut dyn Table, prefix: &str, first: u32, text: &mut String) -> Result<u32, Damaged> {
+pub(super) fn upper_bound(
+    table: &mut dyn Table,
+    prefix: &str,
+    first: u32,
+    text: &mut String,
+) -> Result<u32, Damaged> {
     partition(table, first, text, |text| text.starts_with(prefix))
 }
 

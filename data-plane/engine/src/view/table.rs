@@ -1,6 +1,7 @@
 //! What a query asks of an index, in memory or on disk.
 
 use super::builder::Rows;
+use super::dictionary::NO_ROW;
 use super::row::Row;
 use crate::Pos;
 
@@ -26,7 +27,7 @@ pub(super) struct Span {
     pub last: Pos,
     pub earliest: u64,
     pub latest: u64,
-    /// The bytes of the records.
+    /// The bytes of the records that history shows.
     pub bytes: u64,
 }
 
@@ -61,7 +62,7 @@ pub(super) trait Table {
     fn is_sorted(&self) -> bool;
     fn text(&mut self, kind: Kind, number: u32, into: &mut String) -> Result<(), Damaged>;
     fn find(&mut self, kind: Kind, text: &str) -> Result<Option<u32>, Damaged>;
-    /// How many rows have the text, and the bytes of their records.
+    /// How many rows have the text, and the bytes of the records among them that history shows.
     fn weight(&mut self, kind: Kind, number: u32) -> Result<(u32, u64), Damaged>;
     /// Appends the numbers of the rows that have the text, ascending.
     fn rows_of(&mut self, kind: Kind, number: u32, into: &mut Vec<u32>) -> Result<(), Damaged>;
@@ -107,7 +108,8 @@ impl Table for Live<'_> {
     }
 
     fn row(&mut self, number: u32) -> Result<Row, Damaged> {
-        self.0.rows.get(number as usize).copied().ok_or(Damaged)
+        let bytes = self.0.rows.get(number as usize).ok_or(Damaged)?;
+        Ok(Row::from_bytes(bytes, self.0.span.first.record))
     }
 
     fn chunk_times(&mut self, chunk: u32) -> Result<(u64, u64), Damaged> {
@@ -134,11 +136,17 @@ impl Table for Live<'_> {
 
     fn weight(&mut self, kind: Kind, number: u32) -> Result<(u32, u64), Damaged> {
         let entry = self.entry(kind, number)?;
-        Ok((u32::try_from(entry.rows.len()).map_err(|_| Damaged)?, entry.record_bytes))
+        Ok((entry.count, entry.record_bytes))
     }
 
     fn rows_of(&mut self, kind: Kind, number: u32, into: &mut Vec<u32>) -> Result<(), Damaged> {
-        into.extend_from_slice(&self.entry(kind, number)?.rows);
+        let from = into.len();
+        let mut row = self.entry(kind, number)?.last_row;
+        while row != NO_ROW {
+            into.push(row);
+            row = self.0.before.get(row as usize).ok_or(Damaged)?[kind as usize];
+        }
+        into[from..].reverse();
         Ok(())
     }
 }

@@ -14,22 +14,25 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{
-    AddError, FOOTER_VERSION, Footer, FooterBuilder, FooterError, Index, ReadAt, Source, View, get, query,
+    AddError, FOOTER_VERSION, Footer, FooterBuilder, FooterError, Index, KeptPages, ReadAt, Source, View,
+    get, query,
 };
 use crate::{Batch, Envelope, HistoryQuery, HistoryRules, Pos, RetentionClass, Shard};
 
 const TRAILER: usize = 40;
 
-const fn instance(number: u128) -> InstanceId {
+pub(super) const fn instance(number: u128) -> InstanceId {
     InstanceId(Uuid::from_u128(number))
 }
 
-fn message(number: u64, topic: &str) -> Envelope<'_> {
+pub(super) fn message(number: u64, topic: &str) -> Envelope<'_> {
     Envelope {
         instance: instance(1),
         qos: Qos::AtLeastOnce,
         retain: false,
         retention: Some(RetentionClass::Day),
+        history: true,
+        expires_at: None,
         stored_at: UnixMillis(number),
         workers: 0,
         topic,
@@ -40,13 +43,13 @@ fn message(number: u64, topic: &str) -> Envelope<'_> {
 
 /// A segment that grows.
 #[derive(Default)]
-struct Segment {
-    bytes: Vec<u8>,
-    index: FooterBuilder,
+pub(super) struct Segment {
+    pub(super) bytes: Vec<u8>,
+    pub(super) index: FooterBuilder,
 }
 
 impl Segment {
-    fn add(&mut self, pos: Pos, envelope: &Envelope<'_>) -> Result<(), AddError> {
+    pub(super) fn add(&mut self, pos: Pos, envelope: &Envelope<'_>) -> Result<(), AddError> {
         let mut batch = Batch::new();
         batch.append(envelope).expect("a message of a test fits");
         let record = batch.records().next().expect("it has one").expect("it can be read");
@@ -56,7 +59,7 @@ impl Segment {
     }
 
     /// Messages at records 1, 2, …, each on a topic of its own among ten.
-    fn of(count: u64) -> Self {
+    pub(super) fn of(count: u64) -> Self {
         let mut segment = Self::default();
         for number in 1..=count {
             let topic = format!("a/{}", number % 10);
@@ -65,7 +68,7 @@ impl Segment {
         segment
     }
 
-    fn sealed(&self) -> Vec<u8> {
+    pub(super) fn sealed(&self) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         bytes.extend(self.index.finish());
         bytes
@@ -132,7 +135,7 @@ fn what_is_no_footer_is_told_apart() {
         bytes
     };
     let later = {
-        let mut bytes = with(trailer + 20, 2);
+        let mut bytes = with(trailer + 20, 3);
         seal_trailer(&mut bytes);
         bytes
     };
@@ -143,11 +146,11 @@ fn what_is_no_footer_is_told_apart() {
         (with(trailer, 255), FooterError::Damaged),
         (with(trailer - 1, 7), FooterError::Damaged),
         (bytes[trailer - 4..].to_vec(), FooterError::Damaged),
-        (later, FooterError::Version(2)),
+        (later, FooterError::Version(3)),
     ] {
         assert_eq!(Footer::parse(&bytes).map(|footer| footer.len()), Err(error));
     }
-    assert_eq!(FOOTER_VERSION, 1);
+    assert_eq!(FOOTER_VERSION, 2);
 }
 
 /// Makes the checksum of a trailer right again.
@@ -385,4 +388,37 @@ proptest! {
         let cut = cut.index(bytes.len());
         prop_assert!(Footer::parse(&bytes[..cut]).is_err());
     }
+}
+
+#[test]
+fn pages_that_are_kept_are_read_once_and_have_a_bound() {
+    let mut bytes = Segment::of(20_000).sealed();
+    let pages = std::sync::Arc::new(KeptPages::new(20 * 4_096));
+    let footer =
+        Footer::parse(&bytes).expect("it was just written").keep_pages(std::sync::Arc::clone(&pages));
+    let first = HistoryQuery { limit: 1, ..HistoryQuery::default() };
+    let answer = ask(&bytes, &footer, &first);
+    assert!(answer.complete && answer.items.len() == 1);
+    // What was read is believed: the index is not looked at again, the record is.
+    let index = usize::try_from(footer.begins_at()).expect("it is in memory");
+    let trailer = bytes.len() - TRAILER;
+    bytes[index..trailer].fill(0);
+    assert_eq!(ask(&bytes, &footer, &first), answer);
+    // What was not read yet is damaged, and is not kept.
+    let after = Some(Pos::of_record(7_100).message_id(Shard(0)));
+    let within = HistoryQuery { after, ..first };
+    for _ in 0..2 {
+        assert!(!ask(&bytes, &footer, &within).complete);
+    }
+
+    let whole = Segment::of(20_000).sealed();
+    let other = Footer::parse(&whole).expect("it was just written").keep_pages(std::sync::Arc::clone(&pages));
+    let all =
+        HistoryQuery { limit: 1, from: UnixMillis(20_000), order: Order::Oldest, ..HistoryQuery::default() };
+    for from in (0..20_000).step_by(500) {
+        let found = ask(&whole, &other, &HistoryQuery { from: UnixMillis(from), ..all.clone() });
+        assert!(found.complete && found.items.len() == 1);
+        assert!(pages.memory_bytes() <= 20 * 4_096);
+    }
+    assert_eq!(pages.memory_bytes(), 20 * 4_096, "the bound was met");
 }
