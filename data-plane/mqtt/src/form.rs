@@ -54,6 +54,16 @@ impl PublishForm {
         }
     }
 
+    /// Whether the packet says that it may have been sent before [MQTT-3.3.1-1]. Without effect at QoS 0, which never
+    /// says so [MQTT-3.3.1-2]. Rendering takes it back.
+    pub fn set_dup(&mut self, dup: bool) {
+        if self.packet_id_at.is_some()
+            && let Some(first) = self.bytes.first_mut()
+        {
+            *first = *first & !0b1000 | u8::from(dup) << 3;
+        }
+    }
+
     /// Bytes that [`append_to`](Self::append_to) adds.
     #[inline]
     #[must_use]

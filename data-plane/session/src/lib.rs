@@ -7,18 +7,22 @@
 mod bounds;
 mod exchanges;
 mod in_flight;
+mod lasting;
 mod message;
 mod outbox;
+mod rules;
 mod session;
 mod sink;
 mod time;
 mod will;
 
 pub use bounds::Bounds;
+pub use lasting::{ChangeId, Due, Lasting, Part, RestoreError, StoredParts};
 pub use message::{Message, Rendering};
 pub use outbox::DropReason;
-pub use session::{Delivered, Ended, Session, Settings};
-pub use sink::{Accepted, Close, Sink};
+pub use rules::Rules;
+pub use session::{Delivered, Ended, EndedSession, Session, Settings};
+pub use sink::{Accepted, Close, PassedOver, Sink};
 pub use time::Millis;
 pub use will::Will;
 

@@ -24,16 +24,26 @@ impl Rendering {
         Self::default()
     }
 
-    /// The next message. It is never retained: to an established subscription none is [MQTT-3.3.1-9].
+    /// The next message, which is news: to an established subscription none is marked as retained [MQTT-3.3.1-9].
     #[inline]
     pub fn message<'a>(&'a mut self, topic: &'a str, payload: &'a [u8], qos: Qos) -> Message<'a> {
+        self.next(topic, payload, qos, false)
+    }
+
+    /// The next message, which was kept for its topic and goes to a new subscription [MQTT-3.3.1-8].
+    pub fn retained<'a>(&'a mut self, topic: &'a str, payload: &'a [u8], qos: Qos) -> Message<'a> {
+        self.next(topic, payload, qos, true)
+    }
+
+    #[inline]
+    fn next<'a>(&'a mut self, topic: &'a str, payload: &'a [u8], qos: Qos, retain: bool) -> Message<'a> {
         for form in &mut self.forms {
             if form.size_bytes() > KEPT_BYTES_MAX {
                 *form = PublishForm::new();
             }
         }
         self.kept = [const { None }; 3];
-        Message { rendering: self, topic, payload, qos, rendered: [false; 3] }
+        Message { rendering: self, topic, payload, qos, retain, rendered: [false; 3] }
     }
 }
 
@@ -44,10 +54,15 @@ pub struct Message<'a> {
     topic: &'a str,
     payload: &'a [u8],
     qos: Qos,
+    retain: bool,
     rendered: [bool; 3],
 }
 
 impl Message<'_> {
+    pub(crate) const fn is_retained(&self) -> bool {
+        self.retain
+    }
+
     /// The QoS with which a subscriber gets it: the lower of the publication's and the granted one [MQTT-3.8.4-6].
     #[inline]
     pub(crate) fn qos_for(&self, granted: Qos) -> Qos {
@@ -64,6 +79,17 @@ impl Message<'_> {
         &self.rendering.forms[at]
     }
 
+    /// The same packet once more, said to be one that may have come before.
+    pub(crate) fn again(&mut self, qos: Qos) -> &PublishForm {
+        self.form(qos);
+        let at = Self::at(qos);
+        // What is rendered next begins without the mark.
+        self.rendered[at] = false;
+        let form = &mut self.rendering.forms[at];
+        form.set_dup(true);
+        form
+    }
+
     /// The same packet, to be kept.
     pub(crate) fn keep(&mut self, qos: Qos) -> Arc<PublishForm> {
         let at = Self::at(qos);
@@ -77,7 +103,7 @@ impl Message<'_> {
 
     fn render(&mut self, at: usize, qos: Qos) {
         // A failure leaves the form empty, which is how the caller learns of it.
-        let _ = self.rendering.forms[at].render(self.topic, self.payload, qos, false);
+        let _ = self.rendering.forms[at].render(self.topic, self.payload, qos, self.retain);
         self.rendered[at] = true;
     }
 

@@ -1,8 +1,13 @@
 //! The session: which packet may come when, what answers it, and what waits for whom.
 
 mod acknowledge;
+mod attached;
+mod gates;
+mod lasting;
+mod replaying;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
@@ -12,11 +17,15 @@ use mqtt::{Packet, PacketId, Subscribe, Unsubscribe, encode};
 use crate::bounds::Bounds;
 use crate::exchanges::Exchanges;
 use crate::in_flight::InFlight;
+use crate::lasting::{Lasting, Part, Stamp};
 use crate::message::Message;
 use crate::outbox::{DropReason, Outbox};
+use crate::rules::Rules;
 use crate::sink::{Close, Sink};
 use crate::time::Millis;
 use crate::will::Will;
+use attached::{Attached, Launch};
+use gates::Effect;
 
 /// What a CONNECT and the instance's limits say about a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,13 +53,25 @@ pub enum Ended {
 pub enum Delivered {
     /// So many bytes are in the output buffer.
     Sent(u32),
-    /// So many bytes will be, once the client has acknowledged earlier messages.
+    /// So many bytes will be, once the client has acknowledged earlier messages, or once the packet identifier is safe.
     Waiting(u32),
     /// Nothing will be.
     Dropped(DropReason),
+    /// It is in the log, and the session comes to it there, or has had it from there: nothing was sent, nothing is
+    /// lost.
+    Replaying,
 }
 
-/// One connected client of MQTT 3.1.1 with a clean session.
+/// What is left of a session whose connection has gone.
+#[derive(Debug)]
+pub struct EndedSession {
+    /// The will, if it is to be published now.
+    pub will: Option<Box<Will>>,
+    /// What outlives the connection, if anything does. A will that is to wait, or to be withheld, is still in it.
+    pub lasting: Option<Box<Lasting>>,
+}
+
+/// One connected client of MQTT 3.1.1.
 #[derive(Debug)]
 pub struct Session {
     heard_at: Millis,
@@ -65,10 +86,12 @@ pub struct Session {
     /// Ordered, so that what is done for each of them is done in the same order everywhere.
     subscriptions: BTreeMap<TopicFilter, Qos>,
     will: Option<Box<Will>>,
+    /// There for a session that outlives its connection: then subscriptions, will and what is in flight are in it.
+    attached: Option<Box<Attached>>,
 }
 
 impl Session {
-    /// The session of a client whose CONNECT was accepted at `now`.
+    /// The clean session of a client whose CONNECT was accepted at `now`.
     #[must_use]
     pub fn new(now: Millis, settings: Settings) -> Self {
         let Settings { keep_alive_secs, will, bounds } = settings;
@@ -84,6 +107,7 @@ impl Session {
             exchanges: None,
             subscriptions: BTreeMap::new(),
             will,
+            attached: None,
         }
     }
 
@@ -117,7 +141,7 @@ impl Session {
         let qos = message.qos_for(granted);
         let form = message.form(qos);
         let size = form.size_bytes();
-        let waiting = self.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        let waiting = self.waiting_bytes();
         if size == 0 {
             return Delivered::Dropped(DropReason::TooLong);
         }
@@ -126,6 +150,8 @@ impl Session {
         }
         if qos == Qos::AtMostOnce {
             form.append_to(output, None);
+        } else if self.attached.is_some() {
+            return self.deliver_relayed(message, qos, size, output);
         } else if let Some(packet_id) = self.in_flight.take() {
             debug_assert!(self.outbox.is_none(), "what waits goes first");
             if qos == Qos::ExactlyOnce {
@@ -136,6 +162,19 @@ impl Session {
             return self.wait(message, qos, size);
         }
         Delivered::Sent(bytes(size))
+    }
+
+    /// A message that was kept for its topic, made by [`Rendering::retained`](crate::Rendering::retained), to a new
+    /// subscription. To a lasting session it goes like a message that is in no log: what is lost with the connection
+    /// comes again with the next SUBSCRIBE.
+    pub fn deliver_retained(
+        &mut self,
+        message: &mut Message<'_>,
+        granted: Qos,
+        output: &mut Vec<u8>,
+    ) -> Delivered {
+        debug_assert!(message.is_retained(), "made as one");
+        self.deliver(message, granted, output)
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called if no packet comes before: one and a half times the keep
@@ -154,14 +193,23 @@ impl Session {
         }
     }
 
-    /// The connection is gone. The answer is the will, if it is to be published: unless DISCONNECT came
-    /// [MQTT-3.1.2-8], [MQTT-3.1.2-10].
+    /// The connection is gone. The will is to be published unless DISCONNECT came [MQTT-3.1.2-8], [MQTT-3.1.2-10]; that
+    /// of a lasting session may have to wait, see [`Lasting::due`].
     #[must_use]
-    pub fn end(self, ended: Ended) -> Option<Box<Will>> {
-        match (ended, self.closed) {
-            (Ended::NodeStopping, _) | (Ended::Closed, Some(Close::Disconnected)) => None,
-            (Ended::Closed, Some(Close::Refused(_)) | None) => self.will,
+    pub fn end(self, ended: Ended) -> EndedSession {
+        let is_due = match (ended, self.closed) {
+            (Ended::NodeStopping, _) | (Ended::Closed, Some(Close::Disconnected)) => false,
+            (Ended::Closed, Some(Close::Refused(_)) | None) => true,
+        };
+        let Some(attached) = self.attached else {
+            return EndedSession { will: self.will.filter(|_| is_due), lasting: None };
+        };
+        let mut lasting = attached.detach();
+        let will = lasting.will().filter(|will| is_due && will.delay_secs == 0).cloned().map(Box::new);
+        if will.is_some() {
+            lasting.set_will(None);
         }
+        EndedSession { will, lasting: Some(lasting) }
     }
 
     /// Whether the session is over, so that only [`end`](Self::end) remains.
@@ -172,33 +220,41 @@ impl Session {
     }
 
     /// What the client is subscribed to, each with the QoS granted, in the order of the filters.
-    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&TopicFilter, Qos)> {
-        self.subscriptions.iter().map(|(filter, &qos)| (filter, qos))
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, Qos)> {
+        let lasting = self.lasting().into_iter().flat_map(Lasting::subscriptions);
+        let clean = self.subscriptions.iter().map(|(filter, &qos)| (filter, qos));
+        clean.chain(lasting.map(|(filter, qos, _)| (filter, qos)))
     }
 
     /// The will, as long as it stands.
     #[must_use]
     pub fn will(&self) -> Option<&Will> {
-        self.will.as_deref()
+        self.lasting().map_or(self.will.as_deref(), Lasting::will)
     }
 
     /// Messages sent at QoS 1 or 2 and not yet acknowledged to the end.
     #[inline]
     #[must_use]
-    pub const fn in_flight(&self) -> u16 {
-        self.in_flight.count()
+    pub fn in_flight(&self) -> u16 {
+        match &self.attached {
+            None => self.in_flight.count(),
+            Some(attached) => u16::try_from(attached.lasting.sending.open()).unwrap_or(u16::MAX),
+        }
     }
 
-    /// Messages that wait for acknowledgements of earlier ones.
+    /// Messages that wait for acknowledgements of earlier ones. Those that wait for their identifier to be safe are in
+    /// flight, and those in the log are not counted.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.len())
     }
 
-    /// Bytes of the messages that wait. Those shared with other clients are counted for each.
+    /// Bytes of the messages that wait for anything. Those shared with other clients are counted for each.
+    #[inline]
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
-        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+        let gated = self.attached.as_ref().map_or(0, |attached| attached.gated_bytes);
+        self.outbox.as_ref().map_or(gated, |outbox| outbox.bytes() + gated)
     }
 }
 
@@ -219,7 +275,10 @@ impl Session {
                 }
             });
         }
-        encode::suback(sink.output(), packet_id, granted.into_iter());
+        match self.gated(Part::Session, |rules| rules.subscribe_before_suback) {
+            Some((attached, stamp)) => attached.gate(stamp, Effect::SubAck(packet_id, granted.into())),
+            None => encode::suback(sink.output(), packet_id, granted.into_iter()),
+        }
     }
 
     fn subscribe(&mut self, filter: TopicFilter, asked: Qos, sink: &mut impl Sink) -> Result<Qos, Refusal> {
@@ -229,12 +288,21 @@ impl Session {
         if topic::levels(filter.as_str()) > usize::from(self.bounds.topic_levels_max) {
             return Err(Refusal::TopicLevelsMax);
         }
-        let full = self.subscriptions.len() >= self.bounds.subscriptions_max as usize;
-        if full && !self.subscriptions.contains_key(&filter) {
+        let (held, is_held) = match self.lasting() {
+            None => (self.subscriptions.len(), self.subscriptions.contains_key(&filter)),
+            Some(lasting) => (lasting.subscriptions().len(), lasting.holds(&filter)),
+        };
+        if held >= self.bounds.subscriptions_max as usize && !is_held {
+            return Err(Refusal::ClientSubscriptionsMax);
+        }
+        if self.lasting().is_some_and(|lasting| !lasting.has_room_for(&filter)) {
             return Err(Refusal::ClientSubscriptionsMax);
         }
         let granted = sink.subscribe(&filter, asked)?.min(asked);
-        self.subscriptions.insert(filter, granted);
+        match self.lasting_mut() {
+            None => drop(self.subscriptions.insert(filter, granted)),
+            Some(lasting) => lasting.subscribe(filter, granted, sink.watermark()),
+        }
         Ok(granted)
     }
 
@@ -243,12 +311,28 @@ impl Session {
             return self.refuse(Refusal::FiltersPerPacketMax, sink);
         }
         for filter in &unsubscribe.filters {
-            if self.subscriptions.remove(filter).is_some() {
+            let was_held = match self.lasting_mut() {
+                None => self.subscriptions.remove(filter).is_some(),
+                Some(lasting) => lasting.unsubscribe(filter),
+            };
+            if was_held {
                 sink.unsubscribe(filter);
             }
         }
         // Also when there was nothing to end [MQTT-3.10.4-5].
-        encode::unsuback(sink.output(), unsubscribe.packet_id);
+        let packet_id = unsubscribe.packet_id;
+        match self.gated(Part::Session, |rules| rules.subscribe_before_suback) {
+            Some((attached, stamp)) => attached.gate(stamp, Effect::UnsubAck(packet_id)),
+            None => encode::unsuback(sink.output(), packet_id),
+        }
+    }
+
+    /// The change of a part that an answer has to wait for, unless a test has broken that rule; `None`: it need not
+    /// wait.
+    fn gated(&mut self, part: Part, rule: impl Fn(Rules) -> bool) -> Option<(&mut Attached, Stamp)> {
+        let attached = self.attached.as_deref_mut()?;
+        let stamp = attached.lasting.changes.unsafe_stamp(part)?;
+        rule(attached.lasting.rules()).then_some((attached, stamp))
     }
 
     #[cold]
@@ -261,6 +345,9 @@ impl Session {
         self.closed = Some(close);
         if close == Close::Disconnected {
             self.will = None;
+            if let Some(lasting) = self.lasting_mut() {
+                lasting.set_will(None);
+            }
         }
         sink.close(close);
     }
@@ -277,6 +364,27 @@ impl Session {
         Delivered::Waiting(bytes(size))
     }
 
+    /// A message of QoS 1 or 2 that is in no log, for a lasting session: it is in flight without a position, and lost
+    /// with the connection. At QoS 2 its identifier has to be safe before it is sent all the same, since the client
+    /// remembers it.
+    fn deliver_relayed(
+        &mut self,
+        message: &mut Message<'_>,
+        qos: Qos,
+        size: usize,
+        output: &mut Vec<u8>,
+    ) -> Delivered {
+        let attached = self.attached.as_deref_mut().filter(|it| it.has_window() && self.outbox.is_none());
+        match attached.and_then(|attached| attached.launch(None, qos, || message.keep(qos))) {
+            None => self.wait(message, qos, size),
+            Some(Launch::Gated) => Delivered::Waiting(bytes(size)),
+            Some(Launch::Now(packet_id)) => {
+                message.form(qos).append_to(output, Some(packet_id));
+                Delivered::Sent(bytes(size))
+            }
+        }
+    }
+
     #[cold]
     fn note_exactly_once(&mut self, packet_id: PacketId) {
         self.exchanges.get_or_insert_default().sent.insert(packet_id);
@@ -285,7 +393,16 @@ impl Session {
     #[cold]
     fn send_waiting(&mut self, sink: &mut impl Sink) {
         let Some(outbox) = &mut self.outbox else { return };
-        while !self.in_flight.is_full() {
+        if let Some(attached) = self.attached.as_deref_mut() {
+            while attached.has_window() {
+                let Some(form) = outbox.pop() else { break };
+                if let Some(Launch::Now(packet_id)) = attached.launch(None, form.qos(), || Arc::clone(&form))
+                {
+                    sink.release(&form, Some(packet_id));
+                }
+            }
+        }
+        while !self.in_flight.is_full() && self.attached.is_none() {
             let Some(form) = outbox.pop() else { break };
             let packet_id = self.in_flight.take();
             if form.qos() == Qos::ExactlyOnce

@@ -3,6 +3,7 @@
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
+use engine::Pos;
 use mqtt::{PacketId, Publish, PublishForm};
 
 /// How a connection comes to its end by the session's decision.
@@ -26,6 +27,26 @@ pub enum Accepted {
     Later,
 }
 
+/// Why a message of a page did not go to the client, and will not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PassedOver {
+    /// Its time is over.
+    MessageExpired,
+    /// No PUBLISH packet can hold it.
+    TooLong,
+}
+
+impl PassedOver {
+    /// The name in counters and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MessageExpired => "message_expired",
+            Self::TooLong => "message_too_long",
+        }
+    }
+}
+
 /// What a session asks of its surroundings, in the order in which it happens.
 ///
 /// Every refusal is told exactly once: to [`refused`](Self::refused) when the connection goes on, to
@@ -35,13 +56,28 @@ pub trait Sink {
     /// The client's output buffer. The session only ever appends whole packets.
     fn output(&mut self) -> &mut Vec<u8>;
 
-    /// A message that had to wait for an acknowledgement and is now due. It must not overtake one that was delivered
-    /// before it [MQTT-4.6.0-6]: a caller that holds such messages back puts it behind them.
+    /// A message that had to wait, for an acknowledgement or for its identifier to be safe, and is now due; or one of a
+    /// page. It has been counted: when it was delivered, or by [`took`](Self::took). It must not overtake one that was
+    /// delivered before it [MQTT-4.6.0-6]: a caller that holds such messages back puts it behind them.
     fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>) {
         form.append_to(self.output(), packet_id);
     }
 
-    /// A message of the client, borrowed from the read buffer; never retained. `Ok`: it has been accepted in the sense
+    /// A message of a page was taken on, with so many bytes: it is sent now, or once its packet identifier is safe. This
+    /// is where it is counted; its bytes come by [`release`](Self::release).
+    fn took(&mut self, _pos: Pos, _bytes: u32) {}
+
+    /// A message of a page will not go to the client.
+    fn passed_over(&mut self, _pos: Pos, _why: PassedOver) {}
+
+    /// Everything in the log before it has been taken in by the client's worker. Asked of the sink of a lasting session,
+    /// right after [`subscribe`](Self::subscribe): what stands there and beyond will be delivered to the new
+    /// subscription.
+    fn watermark(&self) -> Pos {
+        Pos::START
+    }
+
+    /// A message of the client, borrowed from the read buffer. `Ok`: it has been accepted in the sense
     /// of its durability class, and is acknowledged now or later.
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal>;
 

@@ -4,7 +4,7 @@ use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::TopicName;
 
-/// A will, kept apart from the buffer that the CONNECT was in. Never retained, for that is not served.
+/// A will, kept apart from the buffer that the CONNECT was in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Will {
     /// Where it is published.
@@ -13,15 +13,18 @@ pub struct Will {
     pub payload: Box<[u8]>,
     /// As the client asked.
     pub qos: Qos,
+    /// Whether it is to be kept for its topic [MQTT-3.1.2-16], [MQTT-3.1.2-17].
+    pub retain: bool,
+    /// For so long it waits whether the client comes back, in seconds; no longer than its session lasts. 3.1.1 has no
+    /// word for it: 0.
+    pub delay_secs: u32,
 }
 
 impl Will {
-    /// Keeps the will of a CONNECT; a retained one is [`Refusal::WillNotSupported`].
+    /// Keeps the will of a CONNECT.
     pub fn accept(will: &mqtt::Will<'_>) -> Result<Box<Self>, Refusal> {
-        if will.retain {
-            return Err(Refusal::WillNotSupported);
-        }
         let topic = will.topic.parse().map_err(|_| Refusal::MalformedPacket)?;
-        Ok(Box::new(Self { topic, payload: will.payload.into(), qos: will.qos }))
+        let payload = will.payload.into();
+        Ok(Box::new(Self { topic, payload, qos: will.qos, retain: will.retain, delay_secs: 0 }))
     }
 }

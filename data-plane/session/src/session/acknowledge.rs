@@ -5,16 +5,16 @@ use contract::refusal::Refusal;
 use mqtt::{PacketId, Publish, encode};
 
 use super::Session;
+use super::attached::PubRecAnswer;
+use super::gates::Effect;
 use crate::exchanges::{Acknowledgement, Exchanges, OWED_MAX};
+use crate::lasting::Part;
 use crate::sink::{Accepted, Sink};
 
 // --- messages of the client ---
 impl Session {
     #[inline]
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>, sink: &mut impl Sink) {
-        if publish.retain {
-            return self.refuse(Refusal::RetainNotSupported, sink);
-        }
         match (publish.qos, publish.packet_id) {
             (Qos::AtMostOnce, _) => {
                 if let Err(refusal) = sink.publish(publish) {
@@ -36,25 +36,48 @@ impl Session {
     /// Until it is released, a packet identifier stands for one message, which is not handed on again [MQTT-4.3.3-2].
     fn on_publish_exactly_once(&mut self, publish: &Publish<'_>, packet_id: PacketId, sink: &mut impl Sink) {
         let exchanges = self.exchanges.get_or_insert_default();
-        if exchanges.has_received(packet_id) {
+        let lasting = self.attached.as_deref().map(|attached| &attached.lasting);
+        let received = match lasting {
+            None => exchanges.has_received(packet_id).then_some(true),
+            Some(lasting) => lasting.has_received(packet_id),
+        };
+        if let Some(is_safe) = received {
             sink.repeated(publish);
             if !exchanges.owes(packet_id, Acknowledgement::Rec)
                 && !exchanges.owes(packet_id, Acknowledgement::RecAgain)
             {
-                self.acknowledge(packet_id, Acknowledgement::RecAgain, Accepted::Now, sink);
+                self.acknowledge_again(packet_id, is_safe, sink);
             }
             return;
         }
-        if exchanges.unreleased() >= usize::from(self.bounds.in_flight_max) {
+        let unreleased = lasting.map_or_else(|| exchanges.unreleased(), |lasting| lasting.unreleased());
+        if unreleased >= usize::from(self.bounds.in_flight_max) {
             return self.refuse(Refusal::InFlightMessagesMax, sink);
         }
         match sink.publish(publish) {
             Ok(accepted) => {
-                exchanges.receive(packet_id);
+                match self.attached.as_deref_mut() {
+                    None => exchanges.receive(packet_id),
+                    Some(attached) => attached.lasting.receive(packet_id, accepted == Accepted::Later),
+                }
                 self.acknowledge(packet_id, Acknowledgement::Rec, accepted, sink);
             }
             Err(refusal) => self.refuse(refusal, sink),
         }
+    }
+
+    /// A message that came again is acknowledged again: at once, if it is safe, which on a lasting session it may not be
+    /// yet though it came on an earlier connection.
+    fn acknowledge_again(&mut self, packet_id: PacketId, is_safe: bool, sink: &mut impl Sink) {
+        let gated = if is_safe { None } else { self.gated(Part::Received, |rules| rules.repeat_when_safe) };
+        let accepted = match gated {
+            None => Accepted::Now,
+            Some((attached, stamp)) => {
+                attached.gate(stamp, Effect::Repeat(packet_id));
+                Accepted::Later
+            }
+        };
+        self.acknowledge(packet_id, Acknowledgement::RecAgain, accepted, sink);
     }
 
     /// Acknowledges in the order of the messages [MQTT-4.6.0-2], [MQTT-4.6.0-3]: behind one that has to wait, every
@@ -121,7 +144,12 @@ impl Session {
             }
             exchanges.release(packet_id);
         }
-        encode::pubcomp(sink.output(), packet_id);
+        let attached = self.attached.as_deref_mut();
+        match attached.and_then(|it| Some((it.lasting.release(packet_id)?, it))) {
+            // Before that is safe the client must not use the identifier for another message.
+            Some((stamp, attached)) => attached.gate(stamp, Effect::PubComp(packet_id)),
+            None => encode::pubcomp(sink.output(), packet_id),
+        }
     }
 }
 
@@ -130,6 +158,10 @@ impl Session {
     /// An identifier that is not in flight is passed over: 3.1.1 names no answer to it.
     #[inline]
     pub(super) fn on_puback(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if let Some(attached) = self.attached.as_deref_mut() {
+            let answered = attached.on_puback(packet_id);
+            return self.after_answer(answered, sink);
+        }
         if self.exchanges.as_ref().is_some_and(|exchanges| is_exactly_once(exchanges, packet_id)) {
             return self.refuse(Refusal::ProtocolError, sink);
         }
@@ -138,6 +170,13 @@ impl Session {
 
     /// PUBREL answers in any case [MQTT-4.3.3-1]: to a message that is not in flight it lets the client forget it.
     pub(super) fn on_pubrec(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if let Some(attached) = self.attached.as_deref_mut() {
+            return match attached.on_pubrec(packet_id) {
+                Ok(PubRecAnswer::PubRel) => encode::pubrel(sink.output(), packet_id),
+                Ok(PubRecAnswer::Later) => {}
+                Err(refusal) => self.refuse(refusal, sink),
+            };
+        }
         let exchanges = self.exchanges.get_or_insert_default();
         if exchanges.sent.remove(packet_id) {
             exchanges.released.insert(packet_id);
@@ -149,12 +188,24 @@ impl Session {
 
     /// The identifier is free again [MQTT-4.3.3-1]. One that is not in flight is passed over.
     pub(super) fn on_pubcomp(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
+        if let Some(attached) = self.attached.as_deref_mut() {
+            let answered = attached.on_pubcomp(packet_id);
+            return self.after_answer(answered, sink);
+        }
         let is_released =
             self.exchanges.as_mut().is_some_and(|exchanges| exchanges.released.remove(packet_id));
         if is_released {
             self.finish(packet_id, sink);
         } else if self.in_flight.contains(packet_id) {
             self.refuse(Refusal::ProtocolError, sink);
+        }
+    }
+
+    /// There may be room for what waits.
+    fn after_answer(&mut self, answered: Result<(), Refusal>, sink: &mut impl Sink) {
+        match answered {
+            Ok(()) => self.send_waiting(sink),
+            Err(refusal) => self.refuse(refusal, sink),
         }
     }
 

@@ -4,7 +4,7 @@ use contract::qos::Qos;
 use contract::refusal::Refusal;
 
 use super::script::{Play, bounds, check, settings};
-use crate::{Bounds, Ended, Millis, Session, Settings, Will};
+use crate::{Bounds, Ended, EndedSession, Millis, Session, Settings, Will};
 
 fn with_will() -> Settings {
     let wish = mqtt::Will { topic: "will/a", payload: b"gone", qos: Qos::AtLeastOnce, retain: false };
@@ -54,16 +54,17 @@ fn disconnect_voids_the_will_and_every_other_end_keeps_it() {
     for (script, ended, published) in [
         ("", Ended::Closed, true),
         ("disconnect", Ended::Closed, false),
-        ("publish a 0 retain", Ended::Closed, true),
-        ("publish a 0 retain\ndisconnect", Ended::Closed, true),
+        ("publish no 1 1", Ended::Closed, true),
+        ("publish no 1 1\ndisconnect", Ended::Closed, true),
         ("at 90000\ndeadline", Ended::Closed, true),
         ("", Ended::NodeStopping, false),
-        ("publish a 0 retain", Ended::NodeStopping, false),
+        ("publish no 1 1", Ended::NodeStopping, false),
         ("disconnect", Ended::NodeStopping, false),
     ] {
         let mut play = Play::new(with_will());
         play.run(script);
-        let will = play.session.end(ended);
+        let EndedSession { will, lasting } = play.session.end(ended);
+        assert!(lasting.is_none(), "it was clean");
         assert_eq!(will.is_some(), published, "{script:?} {ended:?}");
         if let Some(will) = will {
             assert_eq!(
@@ -75,20 +76,23 @@ fn disconnect_voids_the_will_and_every_other_end_keeps_it() {
 }
 
 #[test]
-fn a_will_that_is_not_served_is_refused() {
-    let wish = mqtt::Will { topic: "a", payload: b"", qos: Qos::AtMostOnce, retain: false };
+fn a_will_is_kept_as_it_was_asked_for() {
+    let wish = mqtt::Will { topic: "a", payload: b"gone", qos: Qos::AtMostOnce, retain: false };
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
-        let will = Will::accept(&mqtt::Will { qos, ..wish }).expect("served");
-        assert_eq!(will.qos, qos);
-        let retained = mqtt::Will { qos, retain: true, ..wish };
-        assert_eq!(Will::accept(&retained), Err(Refusal::WillNotSupported));
+        for retain in [false, true] {
+            let will = Will::accept(&mqtt::Will { qos, retain, ..wish }).expect("served");
+            assert_eq!(
+                (will.qos, will.retain, &*will.payload, will.delay_secs),
+                (qos, retain, &b"gone"[..], 0)
+            );
+        }
     }
     assert_eq!(Will::accept(&mqtt::Will { topic: "a/#", ..wish }), Err(Refusal::MalformedPacket));
 }
 
 #[test]
 fn nothing_is_heard_after_the_close() {
-    for close in ["disconnect", "publish a 0 retain"] {
+    for close in ["disconnect", "publish no 1 1"] {
         let mut play = Play::new(with_will());
         play.run(close);
         assert!(play.session.is_closed());

@@ -1,14 +1,21 @@
 //! The specification of a session, as scripts.
 
 mod deliver;
+mod documents;
+mod due;
 mod exactly_once;
+mod kept;
+mod lasting;
 mod later;
 mod life;
 mod properties;
 mod publish;
 mod receive_properties;
+mod replaying;
 mod script;
 mod subscribe;
+mod world;
+mod world_properties;
 
 use crate::{Delivered, Message, Rendering, Session};
 

@@ -29,12 +29,10 @@ fn a_refused_message_of_qos_1_closes_for_nothing_else_would_be_honest() {
 }
 
 #[test]
-fn what_is_not_served_closes_before_anyone_is_asked() {
-    for (packet, refusal) in [
-        ("publish a 0 retain", "retain_not_supported"),
-        ("publish a 1 7 retain", "retain_not_supported"),
-        ("publish a 2 7 retain", "retain_not_supported"),
-    ] {
-        check(settings(), &format!("{packet}\nping"), &format!("close {refusal}"));
-    }
+fn a_message_that_is_to_be_kept_for_its_topic_is_handed_on_as_one() {
+    check(
+        settings(),
+        "publish a 0 retain\npublish a 1 7 retain\npublish no 1 8 retain",
+        "publish a 0 retain\npublish a 1 retain\nsend PUBACK 7\nclose not_authorized",
+    );
 }

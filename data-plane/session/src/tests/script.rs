@@ -9,6 +9,7 @@
 //! unsubscribe 4 a/b
 //! ping | disconnect | deadline
 //! deliver a/b 1 granted 0      a message for the client: its topic, its QoS, the QoS granted
+//! retained a/b 1 granted 0     the same, kept for its topic
 //! committed 7 | failed 7       a message that was to be made safe is, or will not be
 //! read                         the network takes what is in the output buffer
 //! ```
@@ -21,10 +22,13 @@ use contract::limits::InstanceLimits;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::{self, TopicFilter};
+use engine::Pos;
 use mqtt::client::{self, ServerPacket};
 use mqtt::{PacketId, Publish, encode};
 
-use crate::{Accepted, Bounds, Close, Delivered, Message, Millis, Rendering, Session, Settings, Sink};
+use crate::{
+    Accepted, Bounds, Close, Delivered, Message, Millis, PassedOver, Rendering, Session, Settings, Sink,
+};
 
 /// The bounds that the platform gives when a plan says nothing.
 pub(super) fn bounds() -> Bounds {
@@ -41,17 +45,19 @@ pub(super) struct Scribe {
     pub(super) text: String,
     pub(super) output: Vec<u8>,
     read: usize,
+    /// Everything in the log before it has come by.
+    pub(super) watermark: u64,
 }
 
 impl Scribe {
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.write_sent();
         self.text.write_fmt(line).expect("a String takes everything");
         self.text.push('\n');
     }
 
     /// Renders the packets that were appended since the last time.
-    fn write_sent(&mut self) {
+    pub(super) fn write_sent(&mut self) {
         while let Some(frame) =
             mqtt::frame(&self.output[self.read..], usize::MAX).expect("whole, lawful packets")
         {
@@ -66,9 +72,9 @@ impl Scribe {
 fn render(packet: &ServerPacket<'_>) -> String {
     match packet {
         ServerPacket::Publish(Publish { topic, qos, packet_id, retain, dup, .. }) => {
-            assert!(!retain && !dup);
             let packet_id = packet_id.map_or(String::new(), |packet_id| format!(" {packet_id}"));
-            format!("PUBLISH {topic} {}{packet_id}", qos.bits())
+            let (retain, dup) = (if *retain { " retain" } else { "" }, if *dup { " dup" } else { "" });
+            format!("PUBLISH {topic} {}{packet_id}{retain}{dup}", qos.bits())
         }
         ServerPacket::PubAck(packet_id) => format!("PUBACK {packet_id}"),
         ServerPacket::SubAck { packet_id, granted } => {
@@ -96,7 +102,8 @@ impl Sink for Scribe {
         if topic::first_level(publish.topic) == "no" {
             return Err(Refusal::NotAuthorized);
         }
-        self.line(format_args!("publish {} {}", publish.topic, publish.qos.bits()));
+        let retain = if publish.retain { " retain" } else { "" };
+        self.line(format_args!("publish {} {}{retain}", publish.topic, publish.qos.bits()));
         Ok(if topic::first_level(publish.topic) == "safe" { Accepted::Later } else { Accepted::Now })
     }
 
@@ -116,6 +123,14 @@ impl Sink for Scribe {
         self.line(format_args!("unsubscribe {filter}"));
     }
 
+    fn watermark(&self) -> Pos {
+        Pos::of_record(self.watermark)
+    }
+
+    fn passed_over(&mut self, pos: Pos, why: PassedOver) {
+        self.line(format_args!("pass {} {}", pos.record, why.name()));
+    }
+
     fn refused(&mut self, refusal: Refusal) {
         self.line(format_args!("refused {}", refusal.name()));
     }
@@ -132,8 +147,8 @@ impl Sink for Scribe {
 pub(super) struct Play {
     pub(super) session: Session,
     pub(super) scribe: Scribe,
-    rendering: Rendering,
-    now: Millis,
+    pub(super) rendering: Rendering,
+    pub(super) now: Millis,
 }
 
 impl Play {
@@ -153,7 +168,7 @@ impl Play {
         std::mem::take(&mut self.scribe.text)
     }
 
-    fn step(&mut self, words: &[&str]) {
+    pub(super) fn step(&mut self, words: &[&str]) {
         match words {
             [] => {}
             ["at", millis] => self.now = Millis(millis.parse().expect("milliseconds")),
@@ -172,6 +187,10 @@ impl Play {
                 self.scribe.output.clear();
                 self.scribe.read = 0;
             }
+            ["retained", topic, published, "granted", granted] => {
+                let mut message = self.rendering.retained(topic, b"payload", qos(published));
+                let _ = self.session.deliver_retained(&mut message, qos(granted), &mut self.scribe.output);
+            }
             ["deliver", topic, published, "granted", granted] => {
                 let _ = self.deliver(topic, b"payload", qos(published), qos(granted));
             }
@@ -188,12 +207,18 @@ impl Play {
     pub(super) fn deliver(&mut self, topic: &str, payload: &[u8], published: Qos, granted: Qos) -> Delivered {
         let mut message = self.rendering.message(topic, payload, published);
         let delivered = deliver(&mut self.session, &mut message, granted, &mut self.scribe.output);
+        self.note(topic, delivered);
+        delivered
+    }
+
+    /// Writes down what became of a delivery, if it was not sent at once.
+    pub(super) fn note(&mut self, topic: &str, delivered: Delivered) {
         match delivered {
             Delivered::Sent(_) => {}
+            Delivered::Replaying => self.scribe.line(format_args!("leave {topic}")),
             Delivered::Waiting(_) => self.scribe.line(format_args!("wait {topic}")),
             Delivered::Dropped(reason) => self.scribe.line(format_args!("drop {topic} {}", reason.name())),
         }
-        delivered
     }
 }
 
@@ -210,7 +235,7 @@ pub(super) fn deliver(
     match delivered {
         Delivered::Sent(bytes) => assert_eq!((more_sent, more_waiting), (bytes as usize, 0)),
         Delivered::Waiting(bytes) => assert_eq!((more_sent, more_waiting), (0, bytes as usize)),
-        Delivered::Dropped(_) => assert_eq!((more_sent, more_waiting), (0, 0)),
+        Delivered::Dropped(_) | Delivered::Replaying => assert_eq!((more_sent, more_waiting), (0, 0)),
     }
     delivered
 }
@@ -250,11 +275,11 @@ fn encode(words: &[&str]) -> Vec<u8> {
     out
 }
 
-fn packet_id(text: &str) -> PacketId {
+pub(super) fn packet_id(text: &str) -> PacketId {
     text.parse().expect("1 to 65535")
 }
 
-fn qos(text: &str) -> Qos {
+pub(super) fn qos(text: &str) -> Qos {
     Qos::from_bits(text.parse().expect("a number")).expect("a QoS")
 }
 

@@ -1,0 +1,126 @@
+//! The subscriptions of a lasting session: from where in the log on each of them holds.
+
+use std::collections::BTreeMap;
+
+use contract::qos::Qos;
+use contract::topic::TopicFilter;
+use engine::Pos;
+
+/// Subscriptions that have ended while messages were in flight, at most; beyond, those messages are given up.
+const ENDED_MAX: usize = 64;
+
+/// Bytes of the document that subscriptions may come to. With what else is in it, a document has to stay within
+/// [`engine::DOCUMENT_BYTES_MAX`]: else the session could not be stored any more, and its client would be sent away with
+/// every packet that changes it.
+const HELD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The same of those that have ended.
+const ENDED_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a subscription has in the document besides its filter, at most.
+const ENTRY_BYTES: usize = 24;
+
+/// One subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) qos: Qos,
+    /// Messages before it do not count for it.
+    pub(crate) since: Pos,
+}
+
+/// Subscriptions by their filters, and those that have ended as long as something of them may be in flight
+/// [MQTT-3.10.4-3].
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Subscriptions {
+    held: BTreeMap<TopicFilter, Subscription>,
+    /// Bytes of them in the document, at most.
+    held_bytes: usize,
+    /// How many of them are no plain topics.
+    wild: usize,
+    /// With the position from which on nothing of it can be in flight.
+    ended: Vec<(TopicFilter, Pos)>,
+    ended_bytes: usize,
+}
+
+impl Subscriptions {
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(crate) fn contains(&self, filter: &TopicFilter) -> bool {
+        self.held.contains_key(filter)
+    }
+
+    /// Whether there is room for it in the document.
+    pub(crate) fn has_room(&self, filter: &TopicFilter) -> bool {
+        self.contains(filter) || self.held_bytes + entry_bytes(filter) <= HELD_BYTES_MAX
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&TopicFilter, Subscription)> {
+        self.held.iter().map(|(filter, &subscription)| (filter, subscription))
+    }
+
+    pub(crate) fn ended(&self) -> &[(TopicFilter, Pos)] {
+        &self.ended
+    }
+
+    /// Adds one, or replaces its QoS. What waits for a filter that was held goes on waiting, unless that was granted
+    /// QoS 0: then nothing waits.
+    pub(crate) fn insert(&mut self, filter: TopicFilter, qos: Qos, since: Pos) {
+        if let Some(held) = self.held.get_mut(&filter) {
+            if held.qos == Qos::AtMostOnce {
+                held.since = since;
+            }
+            held.qos = qos;
+        } else {
+            self.wild += usize::from(is_wild(&filter));
+            self.held_bytes += entry_bytes(&filter);
+            self.held.insert(filter, Subscription { qos, since });
+        }
+    }
+
+    /// Ends one; false when it is not held. `until` says up to where something of it may be in flight; `None`: nothing
+    /// is.
+    pub(crate) fn remove(&mut self, filter: &TopicFilter, until: Option<Pos>) -> bool {
+        let Some((filter, held)) = self.held.remove_entry(filter) else { return false };
+        self.wild -= usize::from(is_wild(&filter));
+        self.held_bytes -= entry_bytes(&filter);
+        if let Some(until) = until.filter(|_| held.qos != Qos::AtMostOnce) {
+            self.end(filter, until);
+        }
+        true
+    }
+
+    pub(crate) fn end(&mut self, filter: TopicFilter, until: Pos) {
+        self.ended_bytes += entry_bytes(&filter);
+        self.ended.push((filter, until));
+        while self.ended.len() > ENDED_MAX || self.ended_bytes > ENDED_BYTES_MAX {
+            self.ended_bytes -= entry_bytes(&self.ended.remove(0).0);
+        }
+    }
+
+    /// Forgets what has ended and is behind the cursor.
+    pub(crate) fn forget_ended(&mut self, cursor: Pos) {
+        self.ended.retain(|(_, until)| *until > cursor);
+        self.ended_bytes = self.ended.iter().map(|(filter, _)| entry_bytes(filter)).sum();
+    }
+
+    /// The highest QoS granted for a message: of the topic, at that position; `None` when it is for no subscription.
+    pub(crate) fn qos_for(&self, topic: &str, pos: Pos) -> Option<Qos> {
+        let granted = |held: &Subscription| (held.since <= pos).then_some(held.qos);
+        let plain = self.held.get(topic).and_then(granted);
+        if self.wild == 0 {
+            return plain;
+        }
+        let wild = self.held.iter().filter(|(filter, _)| is_wild(filter) && filter.matches(topic));
+        wild.filter_map(|(_, held)| granted(held)).chain(plain).max()
+    }
+}
+
+fn entry_bytes(filter: &TopicFilter) -> usize {
+    filter.as_str().len() + ENTRY_BYTES
+}
+
+fn is_wild(filter: &TopicFilter) -> bool {
+    filter.as_str().contains(['+', '#'])
+}
