@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base64::Base64;
+use crate::durability::{DurabilityClass, QueueOverflow};
 use crate::grant::Grants;
 use crate::ids::{CredentialId, InstanceId, TenantId, TimelineId};
 use crate::limits::InstanceLimits;
@@ -168,6 +169,12 @@ pub struct InstanceDocument {
     pub topic_mode: TopicMode,
     /// How its clients may prove themselves.
     pub authentication: Vec<Authentication>,
+    /// Which messages are logged, of topics that do not say themselves.
+    #[serde(default)]
+    pub durability: DurabilityClass,
+    /// What gives way when more waits for a lasting session than the limits allow.
+    #[serde(default)]
+    pub queue_overflow: QueueOverflow,
     /// What it may use.
     pub limits: InstanceLimits,
 }
@@ -186,6 +193,9 @@ pub struct TopicDocument {
     /// How its messages are stored; not at all, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<TopicHistory>,
+    /// Which of its messages are logged; as its instance has it, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<DurabilityClass>,
 }
 
 /// How long, and how much of, the messages of a topic are kept for queries.

@@ -5,6 +5,7 @@
 
 pub mod base64;
 pub mod claims;
+pub mod durability;
 pub mod feed;
 pub mod grant;
 pub mod ids;

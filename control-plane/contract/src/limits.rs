@@ -145,6 +145,22 @@ limits! {
     outbox_bytes_max: "bytes" = 4_194_304 in 4_096..=1_073_741_824;
     /// The longest keep alive; a client that asks for more, or for none, is held to this.
     keep_alive_secs_max: "seconds" = 65_535 in 10..=65_535;
+    /// Lasting sessions, of clients that are connected and of those that are away.
+    sessions_max: "sessions" = 1_000 in 1..=100_000_000;
+    /// How long a lasting session is kept for a client that is away.
+    session_expiry_secs_max: "seconds" = 86_400 in 60..=31_536_000;
+    /// Messages waiting for one lasting session; what gives way beyond it, the instance's `queue_overflow` says.
+    queued_messages_max: "messages" = 1_000 in 1..=100_000_000;
+    /// Bytes of messages waiting for one lasting session.
+    queued_bytes_max: "bytes" = 4_194_304 in 4_096..=1_099_511_627_776;
+    /// How long a message waits for a lasting session.
+    queued_secs_max: "seconds" = 86_400 in 60..=2_592_000;
+    /// Topics that have a retained message.
+    retained_messages_max: "messages" = 10_000 in 1..=100_000_000;
+    /// Bytes of all retained messages, with their topic names.
+    retained_bytes_max: "bytes" = 268_435_456 in 4_096..=1_099_511_627_776;
+    /// Retained messages that one subscription brings; the first of them, by topic name.
+    retained_per_subscribe_max: "messages" = 1_000 in 1..=1_000_000;
     /// Topics provisioned in the instance.
     topics_max: "topics" = 100 in 1..=1_000_000;
     /// Credentials in the instance.

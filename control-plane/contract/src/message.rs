@@ -118,7 +118,7 @@ pub struct PublishRequest {
     /// The QoS.
     #[cfg_attr(feature = "utoipa", schema(value_type = u8))]
     pub qos: Qos,
-    /// Whether to keep it for its topic.
+    /// Whether to keep it for its topic; with an empty payload: whether to forget what is kept.
     #[serde(default)]
     pub retain: bool,
 }

@@ -71,10 +71,8 @@ refusals! {
     ClientIdNotAllowed = "client_id_not_allowed";
     /// The client identifier is in use by another identity.
     ClientIdInUse = "client_id_in_use";
-    /// `clean session` 0 is not served.
-    SessionNotSupported = "session_not_supported";
-    /// The will is retained.
-    WillNotSupported = "will_not_supported";
+    /// What was kept of the client's session cannot be read; it is not begun anew unasked.
+    SessionDamaged = "session_damaged";
     /// The will's topic is not granted.
     WillNotAuthorized = "will_not_authorized";
 
@@ -83,9 +81,6 @@ refusals! {
     NotAuthorized = "not_authorized";
     /// The instance has no such topic.
     TopicNotProvisioned = "topic_not_provisioned";
-    /// Retained messages are not served.
-    RetainNotSupported = "retain_not_supported";
-
     /// The message store takes nothing for now, so that a message which is to be stored cannot be acknowledged.
     StorageUnavailable = "storage_unavailable";
 
@@ -114,6 +109,12 @@ refusals! {
     ClientSubscribesPerSec = "client_subscribes_per_sec";
     /// `in_flight_messages_max`
     InFlightMessagesMax = "in_flight_messages_max";
+    /// `sessions_max`
+    SessionsMax = "sessions_max";
+    /// `queued_messages_max`, `queued_bytes_max` or `queued_secs_max`, in an instance that then ends the session
+    QueueOverflow = "queue_overflow";
+    /// `retained_messages_max` or `retained_bytes_max`
+    RetainedMax = "retained_max";
 
     // --- connections that end ---
     /// Nothing was heard within one and a half times the keep alive.

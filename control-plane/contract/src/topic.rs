@@ -2,6 +2,7 @@
 //!
 //! Bytes are compared as they are: no case folding and no Unicode normalisation [MQTT-4.7.3-4].
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -104,6 +105,13 @@ macro_rules! topic_text {
             #[inline]
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// So that a map of them is asked with a text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use contract::durability::DurabilityClass;
 use contract::feed::{
     Document, DocumentKey, DocumentKind, InstanceDocument, SigningKeyDocument, TopicDocument, TopicHistory,
 };
@@ -19,6 +20,8 @@ pub struct TopicRule {
     pub payload_bytes_max: Option<u64>,
     /// How its messages are stored; not at all, when left out.
     pub history: Option<TopicHistory>,
+    /// Which of its messages are logged; as its instance has it, when left out.
+    pub durability: Option<DurabilityClass>,
 }
 
 /// A public key with which an instance's tokens are verified.
@@ -87,9 +90,10 @@ impl Draft {
                 self.renewed = true;
                 self.document = Some(instance);
             }
-            Document::Topic(TopicDocument { name, payload_bytes_max, history, .. }) => {
+            Document::Topic(TopicDocument { name, payload_bytes_max, history, durability, .. }) => {
                 self.renewed = true;
-                Arc::make_mut(&mut self.topics).insert(name.into(), TopicRule { payload_bytes_max, history });
+                let rule = TopicRule { payload_bytes_max, history, durability };
+                Arc::make_mut(&mut self.topics).insert(name.into(), rule);
             }
             Document::SigningKey(SigningKeyDocument { kid, public_key, instance, verifies_until }) => {
                 self.renewed = true;

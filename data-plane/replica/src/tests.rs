@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use contract::base64::Base64;
 use contract::claims::{AUDIENCE, TokenClaims};
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{
     Authentication, Change, CredentialDocument, Document, DocumentKey, DocumentKind, Generation,
     InstanceDocument, InstanceState, SigningKeyDocument, TopicDocument, TopicMode,
@@ -49,6 +50,8 @@ fn instance(number: u128, label: &str) -> Document {
         state: InstanceState::Running,
         topic_mode: TopicMode::Provisioned,
         authentication: vec![Authentication::Token],
+        durability: DurabilityClass::default(),
+        queue_overflow: QueueOverflow::default(),
         limits: InstanceLimits::default(),
     })
 }
@@ -59,6 +62,7 @@ fn topic(number: u128, name: &str) -> Document {
         name: name.to_owned(),
         payload_bytes_max: None,
         history: None,
+        durability: None,
     })
 }
 

@@ -6,6 +6,7 @@
 //! delivers, authorizes or knows a connection.
 
 mod epochs;
+mod leaf;
 mod route_set;
 mod subscriber;
 mod subscribers;

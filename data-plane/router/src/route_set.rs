@@ -39,40 +39,38 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// Everyone who wants one topic: each client once, on its worker.
+/// Everyone who wants one topic: each client once, on its worker; and whether somebody may be away who wants it too.
 ///
 /// Each worker's targets are together and in the order of their keys.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RouteSet {
     targets: Box<[Target]>,
-    /// Where each worker's targets end, in the order of the workers; empty when there is one worker or none.
-    ends: Box<[u32]>,
+    /// Where each worker's targets end, in the order of the workers; none when there is one worker or none.
+    #[expect(clippy::box_collection, reason = "eight bytes, which most sets need none of")]
+    ends: Option<Box<Vec<u32>>>,
     workers: u64,
+    is_lasting: bool,
 }
 
 impl RouteSet {
     /// The set of the given subscribers, which are in the order of worker and client, each client once.
-    pub(crate) fn from_sorted(found: &[(WorkerId, Target)]) -> Self {
+    pub(crate) fn from_sorted(found: &[(WorkerId, Target)], is_lasting: bool) -> Self {
         debug_assert!(
             found.is_sorted_by(|a, b| (a.0, a.1.client()) < (b.0, b.1.client())),
             "in order and each client once"
         );
         let workers = found.iter().fold(0, |workers, (worker, _)| workers | worker.bit());
         let targets = found.iter().map(|&(_, target)| target).collect();
-        let ends = if workers.count_ones() < 2 {
-            Box::default()
-        } else {
+        let ends = (workers.count_ones() > 1).then(|| {
             let end_of = |part: &[(WorkerId, Target)]| u32::try_from(part.len()).unwrap_or(u32::MAX);
             let mut end = 0;
-            found
-                .chunk_by(|a, b| a.0 == b.0)
-                .map(|part| {
-                    end += end_of(part);
-                    end
-                })
-                .collect()
-        };
-        Self { targets, ends, workers }
+            let ends = found.chunk_by(|a, b| a.0 == b.0).map(|part| {
+                end += end_of(part);
+                end
+            });
+            Box::new(ends.collect())
+        });
+        Self { targets, ends, workers, is_lasting }
     }
 
     /// The workers that have a target, one bit each ([`WorkerId::bit`]).
@@ -93,9 +91,10 @@ impl RouteSet {
         if self.workers & worker.bit() == 0 {
             return &[];
         }
+        let Some(ends) = self.ends.as_deref() else { return &[] };
         let at = (self.workers & (worker.bit() - 1)).count_ones() as usize;
-        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
-        &self.targets[start..self.ends[at] as usize]
+        let start = if at == 0 { 0 } else { ends[at - 1] as usize };
+        &self.targets[start..ends[at] as usize]
     }
 
     /// Every target with its worker.
@@ -109,6 +108,13 @@ impl RouteSet {
         })
     }
 
+    /// Whether a lasting subscription wants the topic, whether its client is connected or away.
+    #[inline]
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        self.is_lasting
+    }
+
     /// The number of clients.
     #[inline]
     #[must_use]
@@ -116,11 +122,11 @@ impl RouteSet {
         self.targets.len()
     }
 
-    /// Whether nobody wants the topic.
+    /// Whether nobody wants the topic: no client, and nobody who is away.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        self.targets.is_empty() && !self.is_lasting
     }
 }
 
@@ -132,12 +138,16 @@ mod tests {
         WorkerId::new(index).expect("a worker")
     }
 
+    fn plain(found: &[(WorkerId, Target)]) -> RouteSet {
+        RouteSet::from_sorted(found, false)
+    }
+
     #[test]
     fn every_worker_finds_its_own() {
         let found: Vec<_> = [(2, 1), (2, 9), (5, 0), (63, 4), (63, 5), (63, 6)]
             .map(|(at, slot)| (worker(at), Target::new(ClientKey::new(slot, 3), Qos::AtLeastOnce)))
             .into();
-        let set = RouteSet::from_sorted(&found);
+        let set = plain(&found);
         let slots = |at| set.of(worker(at)).iter().map(|target| target.client().slot()).collect::<Vec<_>>();
         assert_eq!((slots(2), slots(5), slots(63)), (vec![1, 9], vec![0], vec![4, 5, 6]));
         assert_eq!((slots(0), slots(62)), (vec![], vec![]));
@@ -148,8 +158,9 @@ mod tests {
     #[test]
     fn one_worker_needs_no_ranges() {
         let target = Target::new(ClientKey::new(7, 1), Qos::ExactlyOnce);
-        let set = RouteSet::from_sorted(&[(worker(3), target)]);
-        assert_eq!((set.of(worker(3)), set.of(worker(4)), set.ends.len()), (&[target][..], &[][..], 0));
+        let set = plain(&[(worker(3), target)]);
+        assert_eq!((set.of(worker(3)), set.of(worker(4))), (&[target][..], &[][..]));
+        assert_eq!(set.ends, None);
         assert_eq!(target.qos(), Qos::ExactlyOnce);
     }
 
@@ -157,7 +168,14 @@ mod tests {
     fn nobody_is_nobody() {
         let set = RouteSet::default();
         assert!(set.is_empty() && set.of(worker(0)).is_empty() && set.workers() == 0);
-        assert_eq!(set, RouteSet::from_sorted(&[]));
+        assert_eq!(set, plain(&[]));
+    }
+
+    #[test]
+    fn whoever_is_away_is_somebody() {
+        let away = RouteSet::from_sorted(&[], true);
+        assert!(away.is_lasting() && !away.is_empty() && away.iter().count() == 0 && away.workers() == 0);
+        assert!(!RouteSet::default().is_lasting());
     }
 
     #[test]

@@ -6,13 +6,12 @@ use contract::refusal::Refusal;
 use contract::topic::{self, TopicFilter};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 use crate::epochs::{Epochs, TopicSlots, filter_slot};
+use crate::leaf::Leaf;
 use crate::route_set::{RouteSet, Target};
 use crate::subscriber::{ClientKey, Subscriber, WorkerId};
 pub use crate::subscribers::Inserted;
-use crate::subscribers::Subscribers;
 use crate::trie::Trie;
 
 /// Levels of a filter, at most, whatever a plan says: the largest value that `topic_levels_max` may have.
@@ -47,14 +46,18 @@ impl Scratch {
 
 /// All subscriptions of one instance on this node. Each change bumps its epoch before it returns.
 ///
+/// Lasting subscriptions are counted apart from the clients that have them: they are there while the client is away,
+/// and a client that has come back is a subscriber besides.
+///
 /// It has no lock of its own: its owner takes one, to change it or when a publisher does not know a topic.
 #[derive(Debug)]
 pub struct RouteTable {
     seed: u64,
     epochs: Arc<Epochs>,
-    exact: HashMap<Box<str>, Subscribers, FixedState>,
+    exact: HashMap<Box<str>, Leaf, FixedState>,
     wildcard: Trie,
     subscriptions: u64,
+    lasting: u64,
 }
 
 impl RouteTable {
@@ -68,6 +71,7 @@ impl RouteTable {
             exact: HashMap::with_hasher(FixedState::with_seed(seed)),
             wildcard: Trie::new(seed),
             subscriptions: 0,
+            lasting: 0,
         }
     }
 
@@ -84,51 +88,40 @@ impl RouteTable {
         subscriber: Subscriber,
         subscriptions_max: u64,
     ) -> Result<Inserted, Refusal> {
-        let text = filter.as_str();
-        if topic::levels(text) > FILTER_LEVELS_MAX {
-            return Err(Refusal::TopicLevelsMax);
-        }
-        let full = self.subscriptions >= subscriptions_max;
-        if full && !self.contains(filter, subscriber.worker, subscriber.client) {
+        check_levels(filter)?;
+        let contains = |leaf: &Leaf| leaf.contains(subscriber.worker, subscriber.client);
+        if self.subscriptions >= subscriptions_max && !self.get(filter).is_some_and(contains) {
             return Err(Refusal::SubscriptionsMax);
         }
-        let inserted = if is_exact(text) {
-            match self.exact.entry(text.into()) {
-                Entry::Occupied(mut here) => here.get_mut().insert(subscriber),
-                Entry::Vacant(here) => {
-                    here.insert(Subscribers::One(subscriber));
-                    Inserted::New
-                }
-            }
-        } else {
-            self.wildcard.insert(text, subscriber)
-        };
-        if inserted == Inserted::New {
-            self.subscriptions += 1;
-        }
-        if inserted != Inserted::Replaced(subscriber.qos) {
-            self.epochs.bump(filter_slot(self.seed, filter));
-        }
+        let inserted = self.leaf(filter).insert(subscriber);
+        self.note_insertion(filter, inserted, subscriber);
         Ok(inserted)
     }
 
     /// Ends a client's subscription to `filter`; false when it had none.
     pub fn remove(&mut self, filter: &TopicFilter, worker: WorkerId, client: ClientKey) -> bool {
-        let text = filter.as_str();
-        let removed = if is_exact(text) {
-            match self.exact.get_mut(text) {
-                Some(here) if here.holds_only(worker, client) => self.exact.remove(text).is_some(),
-                Some(here) => here.remove(worker, client),
-                None => false,
-            }
-        } else {
-            self.wildcard.remove(text, worker, client)
-        };
+        let removed = self.change(filter, |leaf| leaf.remove(worker, client)).unwrap_or(false);
         if removed {
             self.subscriptions -= 1;
-            self.epochs.bump(filter_slot(self.seed, filter));
+            self.bump(filter);
         }
         removed
+    }
+
+    /// Counts one lasting subscription to `filter`, of QoS 1 or 2, whose client may be away.
+    pub fn insert_lasting(&mut self, filter: &TopicFilter) -> Result<(), Refusal> {
+        check_levels(filter)?;
+        self.lasting += 1;
+        if self.leaf(filter).add_lasting() {
+            self.bump(filter);
+        }
+        Ok(())
+    }
+
+    /// Counts one fewer; false when there was none.
+    pub fn remove_lasting(&mut self, filter: &TopicFilter) -> bool {
+        let taken = self.change(filter, Leaf::take_lasting).flatten();
+        self.note_taken(filter, taken)
     }
 
     /// Everyone who wants `topic`. A client with several subscriptions that match is there once, with the highest QoS
@@ -138,16 +131,19 @@ impl RouteTable {
     #[must_use]
     pub fn matches(&self, topic: &str, scratch: &mut Scratch) -> RouteSet {
         scratch.clear();
-        let found = &mut scratch.found;
-        let exact = self.exact.get(topic);
-        if let Some(exact) = exact {
-            exact.append_to(found);
+        let Scratch { found, nodes } = scratch;
+        let (mut filters, mut is_lasting) = (0, false);
+        let mut take = |leaf: &Leaf| {
+            if let Some(live) = leaf.live() {
+                live.append_to(found);
+                filters += 1;
+            }
+            is_lasting |= leaf.is_lasting();
+        };
+        if let Some(exact) = self.exact.get(topic) {
+            take(exact);
         }
-        let mut filters = usize::from(exact.is_some());
-        self.wildcard.matches(topic, &mut scratch.nodes, |subscribers| {
-            subscribers.append_to(found);
-            filters += 1;
-        });
+        self.wildcard.matches(topic, nodes, take);
         if filters > 1 {
             // Within a client the QoS decides, as it is the lowest part of a target: the last of a client is its best.
             found.sort_unstable();
@@ -159,7 +155,7 @@ impl RouteTable {
                 same
             });
         }
-        RouteSet::from_sorted(found)
+        RouteSet::from_sorted(found, is_lasting)
     }
 
     /// The slots of a topic in this table's instance.
@@ -168,23 +164,75 @@ impl RouteTable {
         TopicSlots::of(self.seed, topic)
     }
 
-    /// Subscriptions of all clients.
+    /// Subscriptions of all clients that are connected.
     #[must_use]
     pub const fn subscriptions(&self) -> u64 {
         self.subscriptions
     }
 
-    /// Whether nobody is subscribed to anything.
+    /// Lasting subscriptions, of clients that are connected or away.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.subscriptions == 0
+    pub const fn lasting(&self) -> u64 {
+        self.lasting
     }
 
-    fn contains(&self, filter: &TopicFilter, worker: WorkerId, client: ClientKey) -> bool {
-        let text = filter.as_str();
-        let here = if is_exact(text) { self.exact.get(text) } else { self.wildcard.get(text) };
-        here.is_some_and(|here| here.contains(worker, client))
+    /// Whether nobody is subscribed to anything, connected or away.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.subscriptions == 0 && self.lasting == 0
     }
+
+    fn get(&self, filter: &TopicFilter) -> Option<&Leaf> {
+        let text = filter.as_str();
+        if is_exact(text) { self.exact.get(text) } else { self.wildcard.get(text) }
+    }
+
+    /// What the filter leads to, bare if it is new: whoever asks adds something to it at once.
+    fn leaf(&mut self, filter: &TopicFilter) -> &mut Leaf {
+        let text = filter.as_str();
+        if is_exact(text) { self.exact.entry(text.into()).or_default() } else { self.wildcard.leaf(text) }
+    }
+
+    /// Changes what the filter leads to, and takes it away when nothing is left.
+    fn change<R>(&mut self, filter: &TopicFilter, change: impl FnOnce(&mut Leaf) -> R) -> Option<R> {
+        let text = filter.as_str();
+        if !is_exact(text) {
+            return self.wildcard.change(text, change);
+        }
+        let leaf = self.exact.get_mut(text)?;
+        let result = change(leaf);
+        if leaf.is_bare() {
+            self.exact.remove(text);
+        }
+        Some(result)
+    }
+
+    fn note_insertion(&mut self, filter: &TopicFilter, inserted: Inserted, subscriber: Subscriber) {
+        if inserted == Inserted::New {
+            self.subscriptions += 1;
+        }
+        if inserted != Inserted::Replaced(subscriber.qos) {
+            self.bump(filter);
+        }
+    }
+
+    fn note_taken(&mut self, filter: &TopicFilter, was_last: Option<bool>) -> bool {
+        let Some(was_last) = was_last else { return false };
+        self.lasting -= 1;
+        if was_last {
+            self.bump(filter);
+        }
+        true
+    }
+
+    fn bump(&self, filter: &TopicFilter) {
+        self.epochs.bump(filter_slot(self.seed, filter));
+    }
+}
+
+fn check_levels(filter: &TopicFilter) -> Result<(), Refusal> {
+    let is_too_deep = topic::levels(filter.as_str()) > FILTER_LEVELS_MAX;
+    if is_too_deep { Err(Refusal::TopicLevelsMax) } else { Ok(()) }
 }
 
 fn is_exact(filter: &str) -> bool {

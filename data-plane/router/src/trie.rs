@@ -5,8 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::subscriber::{ClientKey, Subscriber, WorkerId};
-use crate::subscribers::{Inserted, Subscribers};
+use crate::leaf::Leaf;
 
 /// The root: no levels yet. As a link it means that there is none, for nothing leads to the root.
 const ROOT: u32 = 0;
@@ -16,9 +15,9 @@ const ROOT: u32 = 0;
 #[derive(Default, Debug)]
 struct Node {
     /// Filters that end here.
-    here: Option<Box<Subscribers>>,
+    here: Option<Box<Leaf>>,
     /// Filters that end with `#` behind this prefix.
-    below: Option<Box<Subscribers>>,
+    below: Option<Box<Leaf>>,
     /// The prefix that goes on with `+`.
     plus: u32,
     /// The number of prefixes that go on with a literal level.
@@ -39,7 +38,7 @@ struct Edge {
     to: u32,
 }
 
-/// Which of a node's sets a filter belongs to.
+/// Which of a node's leaves a filter belongs to.
 #[derive(Clone, Copy)]
 enum End {
     Here,
@@ -69,35 +68,32 @@ impl Trie {
         }
     }
 
-    pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) -> Inserted {
+    /// What this filter leads to, made bare if there was nothing: for something to be added to it at once.
+    pub(crate) fn leaf(&mut self, filter: &str) -> &mut Leaf {
         let (levels, end) = split_end(filter);
         let mut at = ROOT;
         for level in levels {
             at = self.child(at, level);
         }
-        let set = self.nodes[at as usize].set(end);
-        if let Some(subscribers) = set {
-            return subscribers.insert(subscriber);
-        }
-        *set = Some(Box::new(Subscribers::One(subscriber)));
-        Inserted::New
+        self.nodes[at as usize].leaf(end).get_or_insert_default()
     }
 
-    pub(crate) fn remove(&mut self, filter: &str, worker: WorkerId, client: ClientKey) -> bool {
-        let Some(end) = self.find_path(filter) else { return false };
-        let Some(&at) = self.path.last() else { return false };
-        let set = self.nodes[at as usize].set(end);
-        match set {
-            Some(subscribers) if subscribers.holds_only(worker, client) => *set = None,
-            Some(subscribers) => return subscribers.remove(worker, client),
-            None => return false,
+    /// Changes what this filter leads to, and takes it away when nothing is left; `None` when there was nothing.
+    pub(crate) fn change<R>(&mut self, filter: &str, change: impl FnOnce(&mut Leaf) -> R) -> Option<R> {
+        let end = self.find_path(filter)?;
+        let &at = self.path.last()?;
+        let place = self.nodes[at as usize].leaf(end);
+        let leaf = place.as_deref_mut()?;
+        let result = change(leaf);
+        if leaf.is_bare() {
+            *place = None;
+            self.prune(filter);
         }
-        self.prune(filter);
-        true
+        Some(result)
     }
 
-    /// The subscribers of exactly this filter.
-    pub(crate) fn get(&self, filter: &str) -> Option<&Subscribers> {
+    /// What exactly this filter leads to.
+    pub(crate) fn get(&self, filter: &str) -> Option<&Leaf> {
         let (levels, end) = split_end(filter);
         let mut at = ROOT;
         for level in levels {
@@ -116,7 +112,7 @@ impl Trie {
         &'a self,
         topic: &str,
         [current, next]: &mut [Vec<u32>; 2],
-        mut found: impl FnMut(&'a Subscribers),
+        mut found: impl FnMut(&'a Leaf),
     ) -> usize {
         current.push(ROOT);
         let mut looks = 0;
@@ -247,7 +243,7 @@ impl Trie {
 }
 
 impl Node {
-    fn set(&mut self, end: End) -> &mut Option<Box<Subscribers>> {
+    fn leaf(&mut self, end: End) -> &mut Option<Box<Leaf>> {
         match end {
             End::Here => &mut self.here,
             End::Below => &mut self.below,
@@ -274,7 +270,7 @@ impl<'a> LevelHash<'a> {
     }
 }
 
-/// The levels of a filter without a last `#`, and which set of the last node it belongs to.
+/// The levels of a filter without a last `#`, and which leaf of the last node it has.
 fn split_end(filter: &str) -> (impl DoubleEndedIterator<Item = &str>, End) {
     let (levels, end) = match filter.strip_suffix('#') {
         Some("") => (None, End::Below),

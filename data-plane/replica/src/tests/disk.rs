@@ -28,6 +28,27 @@ fn a_later_format_is_refused_and_left_alone() {
 }
 
 #[test]
+fn which_messages_are_logged_is_known_after_a_restart() {
+    let scene = Scene::new();
+    let mut fast = topic(1, "fast");
+    let Document::Topic(document) = &mut fast else { panic!("a topic") };
+    document.durability = Some(DurabilityClass::Relay);
+    let mut rules = instance(1, "red");
+    let Document::Instance(document) = &mut rules else { panic!("an instance") };
+    (document.durability, document.queue_overflow) = (DurabilityClass::Synced, QueueOverflow::Disconnect);
+    scene.apply(11, &[put(rules), put(fast)]);
+    let check = |scene: &Scene| {
+        let rules = scene.replica.instance(id(1)).expect("the instance");
+        let of_instance = (rules.document.durability, rules.document.queue_overflow);
+        assert_eq!(of_instance, (DurabilityClass::Synced, QueueOverflow::Disconnect));
+        let of = |name: &str| rules.topics.get(name).expect("the topic").durability;
+        assert_eq!((of("fast"), of("cars")), (Some(DurabilityClass::Relay), None));
+    };
+    check(&scene);
+    check(&scene.restart());
+}
+
+#[test]
 fn a_format_file_torn_by_a_crash_is_written_again() {
     let scene = Scene::new();
     fs::write(scene.dir.path().join("format"), "").expect("written");

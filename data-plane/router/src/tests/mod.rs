@@ -1,6 +1,7 @@
 //! The specification of the route table.
 
 mod hostile;
+mod lasting;
 mod model;
 mod table;
 

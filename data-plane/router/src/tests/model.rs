@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use contract::qos::Qos;
 use contract::topic::TopicFilter;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 use super::{ANY, filter, subscriber, table, worker};
-use crate::{ClientKey, Inserted, Scratch};
+use crate::{ClientKey, Inserted, RouteSet, RouteTable, Scratch, Subscriber};
 
 fn level() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "", "$x", "+", "é"])
@@ -41,6 +42,8 @@ enum Step {
     Remove(TopicFilter, usize, u32),
     /// One of those that are there.
     RemoveHeld(usize),
+    InsertLasting(TopicFilter),
+    RemoveLasting(TopicFilter),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -50,72 +53,141 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any_filter(), 0_usize..3, 0_u32..4)
             .prop_map(|(filter, worker, slot)| Step::Remove(filter, worker, slot)),
         2 => (0_usize..40).prop_map(Step::RemoveHeld),
+        2 => any_filter().prop_map(Step::InsertLasting),
+        2 => any_filter().prop_map(Step::RemoveLasting),
     ]
 }
 
-type Held = BTreeMap<(TopicFilter, usize, u32), Qos>;
+/// Every subscription there is, as plain as can be.
+#[derive(Default)]
+struct Held {
+    live: BTreeMap<(TopicFilter, usize, u32), Qos>,
+    lasting: BTreeMap<TopicFilter, u64>,
+}
 
-/// One entry for each client, the best QoS of its filters that match.
-fn naive(held: &Held, topic: &str) -> Vec<(usize, u32, Qos)> {
-    let mut clients = BTreeMap::new();
-    for ((filter, worker, slot), &qos) in held {
-        if filter.matches(topic) {
-            let best = clients.entry((*worker, *slot)).or_insert(qos);
-            *best = qos.max(*best);
+/// A route set, spelled out: clients, and whether anything lasts.
+type Answer = (Vec<(usize, u32, Qos)>, bool);
+
+impl Held {
+    /// One entry for each client, the best QoS of its filters that match.
+    fn answer(&self, topic: &str) -> Answer {
+        let mut clients = BTreeMap::new();
+        for ((filter, worker, slot), &qos) in &self.live {
+            if filter.matches(topic) {
+                let best = clients.entry((*worker, *slot)).or_insert(qos);
+                *best = qos.max(*best);
+            }
+        }
+        let plain = |((worker, slot), qos)| (worker, slot, qos);
+        let is_lasting = self.lasting.keys().any(|filter| filter.matches(topic));
+        (clients.into_iter().map(plain).collect(), is_lasting)
+    }
+
+    fn forget_empty(&mut self) {
+        self.lasting.retain(|_, count| *count > 0);
+    }
+
+    fn subscriptions(&self) -> u64 {
+        self.live.len() as u64
+    }
+
+    fn lasting(&self) -> u64 {
+        self.lasting.values().sum()
+    }
+}
+
+fn spelled(set: &RouteSet) -> Answer {
+    let plain = |it: Subscriber| (it.worker.index(), it.client.slot(), it.qos);
+    (set.iter().map(plain).collect(), set.is_lasting())
+}
+
+/// Does the step to both; the answers must be the same.
+fn apply(step: Step, table: &mut RouteTable, held: &mut Held) -> Result<(), TestCaseError> {
+    let one_fewer = |count: Option<&mut u64>| {
+        count.is_some_and(|count| {
+            *count > 0 && {
+                *count -= 1;
+                true
+            }
+        })
+    };
+    match step {
+        Step::Insert(filter, worker, slot, qos) => {
+            let inserted = table.insert(&filter, subscriber(worker, slot, qos), ANY);
+            let before = held.live.insert((filter, worker, slot), qos);
+            prop_assert_eq!(inserted, Ok(before.map_or(Inserted::New, Inserted::Replaced)));
+        }
+        Step::Remove(filter, worker_index, slot) => {
+            let removed = table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0));
+            prop_assert_eq!(removed, held.live.remove(&(filter, worker_index, slot)).is_some());
+        }
+        Step::RemoveHeld(at) => {
+            if let Some((filter, worker_index, slot)) = held.live.keys().nth(at).cloned() {
+                prop_assert!(table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0)));
+                held.live.remove(&(filter, worker_index, slot));
+            }
+        }
+        Step::InsertLasting(filter) => {
+            prop_assert_eq!(table.insert_lasting(&filter), Ok(()));
+            *held.lasting.entry(filter).or_default() += 1;
+        }
+        Step::RemoveLasting(filter) => {
+            let removed = table.remove_lasting(&filter);
+            prop_assert_eq!(removed, one_fewer(held.lasting.get_mut(&filter)));
         }
     }
-    clients.into_iter().map(|((worker, slot), qos)| (worker, slot, qos)).collect()
+    held.forget_empty();
+    Ok(())
+}
+
+/// Takes all of it away again.
+fn empty(table: &mut RouteTable, held: Held) -> Result<(), TestCaseError> {
+    for (filter, worker_index, slot) in held.live.into_keys() {
+        prop_assert!(table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0)));
+    }
+    for (filter, count) in held.lasting {
+        for _ in 0..count {
+            prop_assert!(table.remove_lasting(&filter));
+        }
+    }
+    prop_assert!(table.is_empty());
+    prop_assert_eq!((table.lasting(), table.subscriptions()), (0, 0));
+    Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
 
     #[test]
     fn the_table_answers_as_the_plainest_matcher(
-        steps in prop::collection::vec(step(), 1..80),
+        steps in prop::collection::vec(step(), 1..100),
         topics in prop::collection::vec(any_topic(), 1..12),
     ) {
         let (mut table, epochs) = table();
-        let (mut held, mut scratch) = (Held::new(), Scratch::new());
+        let (mut held, mut scratch) = (Held::default(), Scratch::new());
         // What a publisher remembers of each topic.
         let mut remembered: Vec<_> = topics
             .iter()
             .map(|topic| (epochs.stamp(table.slots(topic)), table.matches(topic, &mut scratch)))
             .collect();
         for step in steps {
-            match step {
-                Step::Insert(filter, worker, slot, qos) => {
-                    let inserted = table.insert(&filter, subscriber(worker, slot, qos), ANY);
-                    let before = held.insert((filter, worker, slot), qos);
-                    prop_assert_eq!(inserted, Ok(before.map_or(Inserted::New, Inserted::Replaced)));
-                }
-                Step::Remove(filter, worker_index, slot) => {
-                    let removed = table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0));
-                    prop_assert_eq!(removed, held.remove(&(filter, worker_index, slot)).is_some());
-                }
-                Step::RemoveHeld(at) => {
-                    if let Some((filter, worker_index, slot)) = held.keys().nth(at).cloned() {
-                        prop_assert!(table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0)));
-                        held.remove(&(filter, worker_index, slot));
-                    }
-                }
-            }
-            prop_assert_eq!(table.subscriptions(), held.len() as u64);
+            apply(step, &mut table, &mut held)?;
+            prop_assert_eq!(table.subscriptions(), held.subscriptions());
+            prop_assert_eq!(table.lasting(), held.lasting());
             for (topic, (stamp, routes)) in topics.iter().zip(&mut remembered) {
                 let now = table.matches(topic, &mut scratch);
-                let found: Vec<_> = now.iter().map(|it| (it.worker.index(), it.client.slot(), it.qos)).collect();
-                prop_assert_eq!(found, naive(&held, topic), "{}", topic);
+                prop_assert_eq!(spelled(&now), held.answer(topic), "{}", topic);
                 if epochs.is_current(stamp) {
-                    prop_assert_eq!(&*routes, &now, "what a publisher remembers of {} is true", topic);
+                    prop_assert_eq!(spelled(routes), spelled(&now), "what a publisher remembers of {} is true", topic);
                 } else {
                     *stamp = epochs.stamp(table.slots(topic));
                     *routes = now;
                 }
             }
         }
-        for (filter, worker_index, slot) in held.into_keys() {
-            prop_assert!(table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0)));
+        empty(&mut table, held)?;
+        for topic in &topics {
+            prop_assert!(table.matches(topic, &mut scratch).is_empty());
         }
-        prop_assert!(table.is_empty());
     }
 }
