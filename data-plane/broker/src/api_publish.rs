@@ -16,9 +16,9 @@ use tokio::sync::oneshot;
 
 use crate::command::Command;
 use crate::control::Control;
-use crate::durable_appends::Owing;
 use crate::instances::Instance;
 use crate::local_instance::LocalInstance;
+use crate::owed::Owing;
 use crate::policy::Verdict;
 use crate::publish::Taken;
 use crate::worker::Worker;
@@ -61,6 +61,7 @@ pub(crate) struct ApiPublish {
     pub(crate) topic: TopicName,
     pub(crate) payload: Vec<u8>,
     pub(crate) qos: Qos,
+    pub(crate) retain: bool,
     /// What stands where a client identifier would.
     pub(crate) publisher: Box<str>,
     pub(crate) answer: Answer,
@@ -84,16 +85,14 @@ impl Control {
         retain: bool,
         publisher: &str,
     ) -> Result<Published, PublishError> {
-        if retain {
-            return Err(PublishError::Refused(Refusal::RetainNotSupported));
-        }
         let topic: TopicName = topic.parse().map_err(|_| PublishError::Refused(Refusal::MalformedPacket))?;
         let node = self.node();
         let rules = node.replica.instance(instance).ok_or(PublishError::InstanceUnknown)?;
         let shared = node.instances.get(instance, &rules.document.limits, node.clock.micros());
         let worker = shared.worker_of(publisher);
         let (answer, outcome) = oneshot::channel();
-        let request = ApiPublish { shared, topic, payload, qos, publisher: publisher.into(), answer };
+        let publisher = publisher.into();
+        let request = ApiPublish { shared, topic, payload, qos, retain, publisher, answer };
         let command = Command::Publish(Box::new(request));
         node.commands_of(worker).send(command).await.map_err(|_| PublishError::Stopping)?;
         outcome.await.unwrap_or(Err(PublishError::Stopping))
@@ -104,18 +103,12 @@ impl Worker {
     /// Publishes for an application; whoever asked is told once it is done. Who no longer waits was told that it took
     /// too long, and may have published it again: that is not done twice where it can be helped.
     pub(crate) fn publish_for(&self, request: ApiPublish) {
-        let ApiPublish { shared, topic, payload, qos, publisher, answer } = request;
+        let ApiPublish { shared, topic, payload, qos, retain, publisher, answer } = request;
         if answer.is_closed() {
             return;
         }
-        let publish = Publish {
-            dup: false,
-            qos,
-            retain: false,
-            topic: topic.as_str(),
-            packet_id: None,
-            payload: &payload,
-        };
+        let publish =
+            Publish { dup: false, qos, retain, topic: topic.as_str(), packet_id: None, payload: &payload };
         let taken = self.take_for(&shared, &publish, &publisher);
         let (instance, taken) = match taken {
             Ok(taken) => taken,
@@ -126,9 +119,9 @@ impl Worker {
             }
         };
         let matched = u32::try_from(taken.route.len()).unwrap_or(u32::MAX);
-        if let Some(retention) = taken.history {
+        if let Some(logged) = taken.logged {
             let owing = Owing::Application(matched, answer);
-            self.append(&instance, &taken, retention, &publish, &publisher, owing);
+            self.append(&instance, &taken, logged, &publish, &publisher, owing);
         } else {
             self.hand_over(&instance, &taken.route, &publish, &publisher);
             let _ = answer.send(Ok(Published { id: None, stored: false, matched }));
@@ -157,7 +150,17 @@ impl Worker {
         if bytes > paces.packet_bytes_max {
             return Err(PublishError::Refused(Refusal::PacketBytesMax));
         }
-        let has_room = match verdict.history {
+        let route = self.route(&instance, publish.topic);
+        let logged = verdict.logged(publish.qos, publish.retain, route.is_lasting());
+        let logged = self.hold_to_disk(&instance, logged);
+        if logged.is_some() {
+            let may = self.may_log(&instance, &verdict, publish, 0);
+            may.map_err(|refusal| {
+                let is_of_log = refusal == Refusal::StorageUnavailable;
+                if is_of_log { PublishError::StorageUnavailable } else { PublishError::Refused(refusal) }
+            })?;
+        }
+        let has_room = match logged {
             Some(_) => self.can_append(publish, publisher),
             None => self.has_room(&instance) && !self.is_fading(&instance, publish.topic),
         };
@@ -167,7 +170,6 @@ impl Worker {
         instance.inbound.take(self.now(), &paces.inbound, 1, bytes);
         instance.counts.came_in(bytes);
         instance.unused_since.set(self.now());
-        let route = self.route(&instance, publish.topic);
-        Ok((instance, Taken { route, history: verdict.history }))
+        Ok((instance, Taken { route, logged }))
     }
 }

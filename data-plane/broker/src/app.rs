@@ -8,6 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use engine::StateError;
 use replica::{OpenError, Replica};
 use router::WorkerId;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,10 +24,12 @@ use crate::durable::Engine;
 use crate::embedded;
 use crate::front::{self, Door};
 use crate::http;
+use crate::lookups::LOOKUP_THREADS;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node_api::{self, CallKey, NodeApi};
 use crate::node_client::{ClientError, NodeClient, Timeouts};
+use crate::restore::{self, Restored};
 use crate::slots::Slots;
 use crate::tls::Tls;
 use crate::websocket::mount::Mount;
@@ -68,6 +71,9 @@ pub enum StartError {
     /// The store of messages cannot be opened.
     #[error("the message log cannot be used")]
     Log(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored of sessions cannot be read.
+    #[error("the stored sessions cannot be read")]
+    Sessions(#[source] StateError),
     /// The system gives no chance.
     #[error("the system's source of randomness does not answer")]
     Randomness,
@@ -108,6 +114,15 @@ pub struct Broker {
 struct Alive {
     stop: CancellationToken,
     _ended: mpsc::Sender<()>,
+}
+
+/// Held by a worker's thread: without it there is nobody to look things up for.
+struct Leaving(Arc<Node>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.lookups.close();
+    }
 }
 
 impl Drop for Alive {
@@ -174,13 +189,16 @@ pub(crate) fn start_on(
     SystemRandom::new().fill(&mut run).map_err(|_| StartError::Randomness)?;
     let (node, commands) =
         Node::new(config, replica, engine, run).map_err(|error| StartError::Log(error.into()))?;
+    let stored = restore::read(&**node.durable.state()).map_err(StartError::Sessions)?;
+    let restored = restore::distribute(&node, stored);
     let control = Control::new(Arc::clone(&node));
     let (sender, ended) = mpsc::channel(1);
     let mut broker =
         Broker { node, control, mqtt_addresses, http_address, node_api_address, threads: Vec::new(), ended };
-    for (index, commands) in commands.into_iter().enumerate() {
-        broker.start_worker(index, commands, &sender)?;
+    for (index, (commands, restored)) in commands.into_iter().zip(restored).enumerate() {
+        broker.start_worker(index, commands, restored, &sender)?;
     }
+    broker.start_lookups(&sender)?;
     let node = Arc::clone(&broker.node);
     let front = runtime(FRONT_THREADS, "front").map_err(StartError::Thread)?;
     broker.start_thread("front", &sender, move || {
@@ -268,19 +286,36 @@ impl Broker {
         &mut self,
         index: usize,
         commands: mpsc::Receiver<Command>,
+        restored: Vec<Restored>,
         ended: &mpsc::Sender<()>,
     ) -> Result<(), StartError> {
         let node = Arc::clone(&self.node);
         let id = WorkerId::new(index).expect("the configuration bounds the workers");
         self.start_thread(&format!("worker-{index}"), ended, move || {
+            let _leaving = Leaving(Arc::clone(&node));
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(async { Worker::new(node, id, commands).run().await }),
+                Ok(runtime) => runtime.block_on(async {
+                    let worker = Worker::new(node, id, commands);
+                    worker.take_restored(restored);
+                    worker.run().await;
+                }),
                 Err(error) => tracing::error!(error = ?error, "a worker cannot be started"),
             }
         })
+    }
+
+    /// Starts the threads that look things up for workers.
+    fn start_lookups(&mut self, ended: &mpsc::Sender<()>) -> Result<(), StartError> {
+        for index in 0..LOOKUP_THREADS {
+            let node = Arc::clone(&self.node);
+            self.start_thread(&format!("lookup-{index}"), ended, move || {
+                node.lookups.work(&**node.durable.replay(), &node.crossing);
+            })?;
+        }
+        Ok(())
     }
 
     fn start_thread(

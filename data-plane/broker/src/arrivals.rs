@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::{Envelope, EnvelopeError, Envelopes};
+use engine::{Envelope, EnvelopeError, Envelopes, Pos};
 
 use crate::crossing::Arrival;
 use crate::durable::{Feed, Mark};
@@ -14,12 +14,20 @@ use crate::worker::Worker;
 impl Worker {
     /// Takes in everything that has come, in the order in which it came.
     pub(crate) fn take_arrivals(&self) {
-        self.node.crossing.drain(self.id, |arrival| match arrival {
+        let watermark = self.node.crossing.drain(self.id, |arrival| match arrival {
             Arrival::Crossed(_, batch) => self.deliver_crossed(batch),
-            Arrival::Committed(feed) => self.deliver_committed(feed),
+            Arrival::Committed(feed) => {
+                self.deliver_committed(feed);
+                self.watermark.set(feed.next);
+            }
             // Nothing in it is lost by a failure: it guards itself.
             Arrival::Settled(settled) => self.settle(*settled),
+            Arrival::Looked(looked, watermark) => {
+                self.watermark.set(*watermark);
+                self.guard(|| self.take_looked(looked));
+            }
         });
+        self.watermark.set(watermark);
     }
 
     fn deliver_crossed(&self, batch: &[u8]) {
@@ -31,7 +39,7 @@ impl Worker {
         self.deliver_each(envelopes, |_, envelope| {
             let Some(instance) = last.get(self, envelope) else { return };
             let route = self.route(&instance, envelope.topic);
-            self.deliver_envelope(&instance, &route, envelope);
+            self.deliver_envelope(&instance, &route, envelope, None);
         });
     }
 
@@ -55,10 +63,12 @@ impl Worker {
                 let Some(instance) = last.get(self, envelope) else { return };
                 let known = routes.get(at).filter(|route| route.is_current(&self.epochs)).cloned();
                 let route = known.unwrap_or_else(|| self.route(&instance, envelope.topic));
-                if is_own && route.workers() == 0 {
+                if is_own && route.workers() == 0 && !route.is_lasting() {
                     instance.counts.matched_nobody();
                 }
-                self.deliver_envelope(&instance, &route, envelope);
+                let index = u16::try_from(at).unwrap_or(u16::MAX);
+                let pos = Pos { record: batch.record, index };
+                self.deliver_envelope(&instance, &route, envelope, Some(pos));
             });
         }
     }
@@ -75,10 +85,20 @@ impl Worker {
     }
 
     /// Delivers a message to its receivers on this worker.
-    fn deliver_envelope(&self, instance: &LocalInstance, route: &Route, envelope: &Envelope<'_>) {
+    fn deliver_envelope(
+        &self,
+        instance: &LocalInstance,
+        route: &Route,
+        envelope: &Envelope<'_>,
+        pos: Option<Pos>,
+    ) {
         #[cfg(test)]
         assert!(envelope.topic != crate::turn::FAILS_CROSSED, "on purpose");
-        self.deliver(instance, route.on(self.id), envelope.topic, envelope.payload, envelope.qos);
+        let Envelope { topic, payload, qos, .. } = *envelope;
+        self.deliver(instance, route.on(self.id), topic, payload, qos, pos);
+        if pos.is_some() && envelope.retain {
+            self.note_retained(route.on(self.id), topic);
+        }
     }
 }
 

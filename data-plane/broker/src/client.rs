@@ -12,7 +12,9 @@ use session::Session;
 use crate::authenticate::Proof;
 use crate::buckets::{Bucket, Micros};
 use crate::instances::Seat;
+use crate::lasting::LastingClient;
 use crate::local_instance::LocalInstance;
+use crate::retained::RetainedQueue;
 use crate::topics::Topics;
 use crate::transport::Transport;
 
@@ -40,6 +42,8 @@ pub(crate) enum Pause {
     Output,
     /// The log has no room for what it publishes, or has yet to deliver what it published before.
     Log,
+    /// It has yet to be told that it is connected.
+    Welcome,
 }
 
 /// Messages of QoS 1 and 2 for a client that has received as much as it may, not yet counted against its rate.
@@ -108,7 +112,30 @@ pub(crate) struct Client {
     pub(crate) subscribes: OnceCell<Box<Bucket>>,
     pub(crate) topics: RefCell<Topics>,
     pub(crate) seat: RefCell<Option<Seat>>,
+    /// There for those who get something from the log or its documents.
+    stored: OnceCell<Box<FromStore>>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// What a client has to do with what is stored.
+#[derive(Default)]
+pub(crate) struct FromStore {
+    /// Its session, if that outlives the connection.
+    lasting: Option<Rc<LastingClient>>,
+    /// Retained messages that it is yet to get.
+    pub(crate) retained: RefCell<RetainedQueue>,
+    /// It is in the list of those that wait until something may be looked up for them.
+    pub(crate) waits_for_look: Cell<bool>,
+    /// A timer is set for when it may.
+    pub(crate) looks_later: Cell<bool>,
+    /// A timer is set for when what it has acknowledged is written.
+    pub(crate) has_checkpoint: Cell<bool>,
+}
+
+impl FromStore {
+    fn of(lasting: Rc<LastingClient>) -> Self {
+        Self { lasting: Some(lasting), ..Self::default() }
+    }
 }
 
 /// What a client begins with.
@@ -117,7 +144,9 @@ pub(crate) struct Beginning {
     pub(crate) client_id: Rc<str>,
     pub(crate) instance: Rc<LocalInstance>,
     pub(crate) proof: Proof,
-    pub(crate) session: Session,
+    /// None as long as its session is being taken up.
+    pub(crate) session: Option<Session>,
+    pub(crate) lasting: Option<Rc<LastingClient>>,
     pub(crate) transport: Transport,
     pub(crate) received: Vec<u8>,
     pub(crate) seat: Seat,
@@ -125,14 +154,15 @@ pub(crate) struct Beginning {
 
 impl Client {
     pub(crate) fn new(now: Micros, beginning: Beginning) -> Self {
-        let Beginning { key, client_id, instance, proof, session, transport, received, seat } = beginning;
+        let Beginning { key, client_id, instance, proof, session, lasting, transport, received, seat } =
+            beginning;
         let paces = instance.paces();
         Self {
             key,
             client_id,
             expires_at_millis: proof.expires_at().map_or(u64::MAX, |at| at.0),
             proof: RefCell::new(Box::new(proof)),
-            session: RefCell::new(Some(session)),
+            session: RefCell::new(session),
             transport: RefCell::new(Some(transport)),
             has_unread: Cell::new(!received.is_empty()),
             received: RefCell::new(received),
@@ -148,6 +178,7 @@ impl Client {
             subscribes: OnceCell::new(),
             topics: RefCell::default(),
             seat: RefCell::new(Some(seat)),
+            stored: lasting.map_or_else(OnceCell::new, |lasting| Box::new(FromStore::of(lasting)).into()),
             waker: RefCell::default(),
             instance,
         }
@@ -157,6 +188,23 @@ impl Client {
     #[inline]
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.get().is_some()
+    }
+
+    /// Its session, if that outlives the connection.
+    #[inline]
+    pub(crate) fn lasting(&self) -> Option<&Rc<LastingClient>> {
+        self.stored.get()?.lasting.as_ref()
+    }
+
+    /// What it has to do with what is stored, if it has.
+    #[inline]
+    pub(crate) fn stored(&self) -> Option<&FromStore> {
+        self.stored.get().map(|stored| &**stored)
+    }
+
+    /// The same, from now on.
+    pub(crate) fn stored_or_new(&self) -> &FromStore {
+        self.stored.get_or_init(Box::default)
     }
 
     /// Its turn comes again.

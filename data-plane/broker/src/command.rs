@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Collect(oneshot::Sender<Collected>),
     /// Say what has been counted since this was asked the last time, by instance.
     Sample(oneshot::Sender<BTreeMap<InstanceId, Counts>>),
+    /// Take in the sessions of an instance that another worker has woken.
+    Wake(Arc<Instance>),
     /// Publish a message for an application.
     Publish(Box<ApiPublish>),
 }
@@ -37,6 +39,7 @@ pub(crate) struct Newcomer {
     /// What the client has sent behind its CONNECT.
     pub(crate) rest: Vec<u8>,
     pub(crate) client_id: Box<str>,
+    pub(crate) clean_session: bool,
     pub(crate) keep_alive_secs: u16,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) proof: Proof,

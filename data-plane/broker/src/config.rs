@@ -42,6 +42,8 @@ pub struct Config {
     pub controller: Controller,
     /// Where messages are stored.
     pub log: Log,
+    /// Lasting sessions.
+    pub session: Session,
     /// The bounds of connections that are not yet clients.
     pub front: Front,
     /// The bounds of what one worker holds.
@@ -173,6 +175,14 @@ pub struct Log {
     pub index_bytes_max: usize,
     /// Queries that may run at the same time.
     pub queries_max: usize,
+}
+
+/// Lasting sessions.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// How long clients have to come back after a start before their wills are published, in seconds.
+    pub restart_grace_secs: u64,
 }
 
 /// The bounds of connections that are not yet clients.

@@ -22,6 +22,7 @@ use crate::turn::refusal_of;
 /// A CONNECT that was found good.
 pub(crate) struct Welcome {
     pub(crate) client_id: Box<str>,
+    pub(crate) clean_session: bool,
     pub(crate) keep_alive_secs: u16,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) proof: Proof,
@@ -73,9 +74,6 @@ fn welcome(
     if connect.client_id.is_empty() && !connect.clean_session {
         return Err(Refusal::ClientIdInvalid); // [MQTT-3.1.3-8]
     }
-    if !connect.clean_session {
-        return Err(Refusal::SessionNotSupported);
-    }
     let now = node.clock.micros();
     let claim =
         Claim { client_id: connect.client_id, username: connect.username, password: connect.password };
@@ -93,7 +91,8 @@ fn welcome(
         client_id => client_id.into(),
     };
     let instance = node.instances.get(rules.document.id, &rules.document.limits, now);
-    Ok(Welcome { client_id, keep_alive_secs: connect.keep_alive_secs, will, proof, instance })
+    let &Connect { clean_session, keep_alive_secs, .. } = connect;
+    Ok(Welcome { client_id, clean_session, keep_alive_secs, will, proof, instance })
 }
 
 /// `.` and `..` are names that no path of the API can hold.

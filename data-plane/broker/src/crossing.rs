@@ -11,16 +11,21 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use engine::Pos;
 use router::WorkerId;
 use tokio::sync::Notify;
 
 use crate::durable::{Feed, Settled};
+use crate::lookups::Looked;
 
 /// Emptied batches whose memory is kept for the next ones, for each way.
 const SPARES_MAX: usize = 4;
 
 /// The largest batch whose memory is kept.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
+
+/// The largest batch of the log whose memory is kept: what a worker hands in at once.
+const APPENDED_BYTES_MAX: usize = 1024 * 1024;
 
 /// All ways between the workers of a node, and for each worker the door at which it is called.
 #[derive(Debug)]
@@ -43,6 +48,9 @@ pub(crate) enum Arrival {
     Committed(Arc<Feed>),
     /// What became of the append that this worker has waited for longest.
     Settled(Settled),
+    /// What was looked up for one of its clients, and how far the log had come when it was put here: everything before
+    /// has been taken in when this is.
+    Looked(Box<Looked>, Pos),
 }
 
 /// From one worker to another.
@@ -62,11 +70,19 @@ struct Door {
 }
 
 /// What lies before a door.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Arrivals {
     queue: VecDeque<Arrival>,
     /// Bytes of the log's messages that have come and are not yet taken in.
     committed_bytes: usize,
+    /// How far the log has come: whatever of it concerns this worker lies before the door, or did.
+    committed: Pos,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), committed_bytes: 0, committed: Pos::START }
+    }
 }
 
 impl Crossing {
@@ -111,10 +127,24 @@ impl Crossing {
         self.knock(to);
     }
 
-    /// Shows workers, a bit for each, what has come into the log.
-    pub(crate) fn show(&self, feed: &Arc<Feed>, workers: u64) {
-        for to in self.workers().filter(|worker| workers & worker.bit() != 0) {
+    /// Where the log stood when it began to be followed.
+    pub(crate) fn begin_at(&self, committed: Pos) {
+        for door in &self.doors {
+            let mut arrivals = door.lock();
+            arrivals.committed = arrivals.committed.max(committed);
+        }
+    }
+
+    /// Shows workers what has come into the log. `workers` says which, a bit for each; it is asked under each door's
+    /// lock. So whoever changes a route and then asks how far the log has come, finds there whatever is not shown to it.
+    /// The others only learn how far the log has come, and are not woken.
+    pub(crate) fn show(&self, feed: &Arc<Feed>, workers: impl Fn() -> u64) {
+        for to in self.workers() {
             let mut arrivals = self.doors[to.index()].lock();
+            arrivals.committed = feed.next;
+            if workers() & to.bit() == 0 {
+                continue;
+            }
             let before = arrivals.committed_bytes;
             arrivals.committed_bytes += feed.bytes;
             if before < self.bytes_max && arrivals.committed_bytes >= self.bytes_max {
@@ -126,32 +156,68 @@ impl Crossing {
         }
     }
 
+    /// Puts what was looked up before a worker's door.
+    pub(crate) fn bring(&self, to: WorkerId, looked: Box<Looked>) {
+        let mut arrivals = self.doors[to.index()].lock();
+        let committed = arrivals.committed;
+        arrivals.queue.push_back(Arrival::Looked(looked, committed));
+        drop(arrivals);
+        self.knock(to);
+    }
+
+    /// How far the log has come: whatever of it concerns a worker, from there on and by the routes as they are now, will
+    /// come to its door.
+    pub(crate) fn committed(&self, worker: WorkerId) -> Pos {
+        self.doors[worker.index()].lock().committed
+    }
+
     /// Tells a worker what became of an append of its own.
     pub(crate) fn settle(&self, to: WorkerId, settled: Settled) {
         self.doors[to.index()].lock().queue.push_back(Arrival::Settled(settled));
         self.knock(to);
     }
 
-    /// Memory for a batch, of one that has been read if there is any.
+    /// Memory for a batch, of one that has been read if there is any; for the log, from a worker to itself.
     pub(crate) fn spare(&self, from: WorkerId, to: WorkerId) -> Vec<u8> {
         self.way(from, to).lock().pop().unwrap_or_default()
     }
 
     /// Everything that has come for a worker, in the order in which it came. `take` must not panic: what it has not
-    /// looked at would be lost and its room with it.
-    pub(crate) fn drain(&self, to: WorkerId, mut take: impl FnMut(&Arrival)) {
-        let arrivals = std::mem::take(&mut self.doors[to.index()].lock().queue);
-        for arrival in arrivals {
-            take(&arrival);
+    /// looked at would be lost and its room with it. The answer is how far the log had come: all of it that concerns
+    /// the worker has then been taken in.
+    pub(crate) fn drain(&self, to: WorkerId, mut take: impl FnMut(&mut Arrival)) -> Pos {
+        let (arrivals, committed) = {
+            let mut arrivals = self.doors[to.index()].lock();
+            (std::mem::take(&mut arrivals.queue), arrivals.committed)
+        };
+        for mut arrival in arrivals {
+            take(&mut arrival);
             match arrival {
                 Arrival::Crossed(from, batch) => self.way(from, to).give_back(batch),
-                Arrival::Committed(feed) => self.uncrowd(to, feed.bytes),
-                Arrival::Settled(_) => {}
+                Arrival::Committed(feed) => {
+                    self.uncrowd(to, feed.bytes);
+                    self.keep_memory(to, feed);
+                }
+                Arrival::Settled(_) | Arrival::Looked(..) => {}
             }
         }
         for from in self.workers() {
             if self.way(from, to).starved.swap(false, Ordering::SeqCst) {
                 self.knock(from);
+            }
+        }
+        committed
+    }
+
+    /// Keeps the memory of what the log has shown, if this worker is the last that looked at it, for its own batches.
+    fn keep_memory(&self, worker: WorkerId, feed: Arc<Feed>) {
+        let Some(mut feed) = Arc::into_inner(feed) else { return };
+        let Some(batches) = Arc::get_mut(&mut feed.batches) else { return };
+        let mut spares = self.way(worker, worker).lock();
+        for batch in batches {
+            let memory = std::mem::take(&mut batch.batch).into_bytes();
+            if spares.len() < SPARES_MAX && memory.capacity() <= APPENDED_BYTES_MAX {
+                spares.push(memory);
             }
         }
     }
@@ -217,6 +283,8 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
+    use engine::{Batch, BatchId, CommittedBatch};
+
     use super::*;
 
     fn worker(index: usize) -> WorkerId {
@@ -227,7 +295,7 @@ mod tests {
         let mut batches = Vec::new();
         crossing.drain(worker(to), |arrival| match arrival {
             Arrival::Crossed(_, batch) => batches.push(batch.clone()),
-            Arrival::Committed(_) | Arrival::Settled(_) => panic!("from the log"),
+            Arrival::Committed(_) | Arrival::Settled(_) | Arrival::Looked(..) => panic!("from the log"),
         });
         batches
     }
@@ -279,7 +347,8 @@ mod tests {
     #[test]
     fn the_crowded_are_counted_right_at_every_moment() {
         let crossing = Crossing::new(1, 100);
-        let feed = Arc::new(Feed { batches: Vec::new().into(), marks: Box::default(), bytes: 60 });
+        let feed =
+            Arc::new(Feed { batches: Vec::new().into(), marks: Box::default(), bytes: 60, next: Pos::START });
         let check = || {
             let arrivals = crossing.doors[0].lock();
             assert_eq!(crossing.is_crowded(), arrivals.committed_bytes >= 100, "{arrivals:?}");
@@ -287,7 +356,7 @@ mod tests {
         std::thread::scope(|scope| {
             let showing = scope.spawn(|| {
                 for _ in 0..20_000 {
-                    crossing.show(&feed, 1);
+                    crossing.show(&feed, || 1);
                     check();
                 }
             });
@@ -297,6 +366,25 @@ mod tests {
         });
         crossing.drain(worker(0), |_| check());
         assert!(!crossing.is_crowded());
+    }
+
+    #[test]
+    fn memory_of_the_log_s_batches_goes_to_the_last_worker_that_looked_at_them() {
+        let crossing = Crossing::new(2, 1_000);
+        let batch = |bytes| CommittedBatch {
+            record: 1,
+            id: BatchId([0; 16]),
+            origin: 0,
+            batch: Batch::with_memory(Vec::with_capacity(bytes)),
+        };
+        let batches = vec![batch(64), batch(2 * APPENDED_BYTES_MAX)].into();
+        let feed = Feed { batches, marks: Box::default(), bytes: 0, next: Pos::START };
+        crossing.show(&Arc::new(feed), || 0b11);
+        let spare = |at| crossing.spare(worker(at), worker(at)).capacity();
+        crossing.drain(worker(0), |_| {});
+        assert_eq!((spare(0), spare(1)), (0, 0), "the other one has yet to look");
+        crossing.drain(worker(1), |_| {});
+        assert_eq!((spare(0), spare(1), spare(1)), (0, 64, 0), "but for what is too large");
     }
 
     #[test]

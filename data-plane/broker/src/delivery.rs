@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use contract::qos::Qos;
 use contract::time::UnixMillis;
-use engine::Envelope;
+use engine::{Envelope, Pos};
 use mqtt::Publish;
 use router::{Target, WorkerId};
-use session::{Delivered, Message};
+use session::{Delivered, Message, Session};
 
 use crate::client::{Client, Held};
 use crate::local_instance::{LocalInstance, Paces};
@@ -31,7 +31,7 @@ impl Worker {
     ) {
         let here = route.on(self.id);
         if !here.is_empty() {
-            self.deliver(instance, here, publish.topic, publish.payload, publish.qos);
+            self.deliver(instance, here, publish.topic, publish.payload, publish.qos, None);
         } else if route.elsewhere == 0 {
             instance.counts.matched_nobody();
         }
@@ -49,6 +49,7 @@ impl Worker {
         topic: &str,
         payload: &[u8],
         qos: Qos,
+        pos: Option<Pos>,
     ) {
         let mut rendering = self.rendering.borrow_mut();
         let mut message = rendering.message(topic, payload, qos);
@@ -58,7 +59,7 @@ impl Worker {
             let key = target.client();
             match clients.get(key.slot() as usize) {
                 Some(client) if client.key == key => {
-                    self.deliver_to(client, &mut message, target.qos(), qos, &paces);
+                    self.deliver_to(client, &mut message, target.qos(), qos, pos, &paces);
                 }
                 Some(_) | None => {}
             }
@@ -72,6 +73,7 @@ impl Worker {
         message: &mut Message<'_>,
         granted: Qos,
         qos: Qos,
+        pos: Option<Pos>,
         paces: &Paces,
     ) {
         let (instance, now) = (&*client.instance, self.now());
@@ -79,7 +81,7 @@ impl Worker {
             return;
         }
         if !client.outbound.has_some(now, &paces.client_out) || client.held.borrow().is_some() {
-            return self.deliver_over_rate(client, message, granted, qos);
+            return self.deliver_over_rate(client, message, granted, qos, pos);
         }
         let mut session = client.session.borrow_mut();
         let Some(session) = session.as_mut() else { return };
@@ -87,7 +89,7 @@ impl Worker {
         if output.capacity() == 0 {
             *output = self.take_buffer();
         }
-        let mut delivered = session.deliver(message, granted, &mut output);
+        let mut delivered = deliver(session, pos, message, granted, &mut output);
         if delivered == Delivered::Dropped(session::DropReason::OutboxBytes) && !client.is_blocked.get() {
             // It may only be that the round has brought so much, and not that the client takes too little.
             drop(output);
@@ -96,7 +98,7 @@ impl Worker {
             if output.capacity() == 0 {
                 *output = self.take_buffer();
             }
-            delivered = session.deliver(message, granted, &mut output);
+            delivered = deliver(session, pos, message, granted, &mut output);
         }
         match delivered {
             Delivered::Sent(bytes) | Delivered::Waiting(bytes) => {
@@ -111,12 +113,27 @@ impl Worker {
                 }
             }
             Delivered::Dropped(reason) => instance.counts.dropped(reason.into(), 1),
+            // It is tended at the end of the round.
+            Delivered::Replaying => {
+                if output.is_empty() {
+                    self.return_buffer(std::mem::take(&mut *output));
+                }
+                drop(output);
+                self.note_output(client);
+            }
         }
     }
 
     /// A message for a client that has received as much as it may: at QoS 0 it is dropped, at QoS 1 it waits.
     #[cold]
-    fn deliver_over_rate(&self, client: &Rc<Client>, message: &mut Message<'_>, granted: Qos, qos: Qos) {
+    fn deliver_over_rate(
+        &self,
+        client: &Rc<Client>,
+        message: &mut Message<'_>,
+        granted: Qos,
+        qos: Qos,
+        pos: Option<Pos>,
+    ) {
         let instance = &*client.instance;
         if qos.min(granted) == Qos::AtMostOnce {
             instance.counts.dropped(DropReason::ClientRate, 1);
@@ -126,7 +143,7 @@ impl Worker {
         let Some(session) = session.as_mut() else { return };
         let mut held = client.held.borrow_mut();
         let held = held.get_or_insert_with(|| Box::new(self.hold(client)));
-        match session.deliver(message, granted, &mut held.bytes) {
+        match deliver(session, pos, message, granted, &mut held.bytes) {
             delivered @ (Delivered::Sent(bytes) | Delivered::Waiting(bytes)) => {
                 instance.counts.went_out(bytes);
                 instance.outbound.take(self.now(), &instance.paces().outbound, 1, bytes as usize);
@@ -136,6 +153,7 @@ impl Worker {
                 }
             }
             Delivered::Dropped(reason) => instance.counts.dropped(reason.into(), 1),
+            Delivered::Replaying => {}
         }
     }
 
@@ -183,6 +201,8 @@ impl Worker {
             qos,
             retain,
             retention: None,
+            history: false,
+            expires_at: None,
             stored_at: UnixMillis(0),
             workers: 0,
             topic,
@@ -213,5 +233,20 @@ impl Worker {
         workers.iter().filter(|&&worker| worker != self.id).all(|&worker| {
             self.node.crossing.has_room(self.id, worker, batches[worker.index()].as_bytes().len())
         })
+    }
+}
+
+/// Delivers a message of the log, or one that is in none.
+#[inline]
+fn deliver(
+    session: &mut Session,
+    pos: Option<Pos>,
+    message: &mut Message<'_>,
+    granted: Qos,
+    output: &mut Vec<u8>,
+) -> Delivered {
+    match pos {
+        None => session.deliver(message, granted, output),
+        Some(pos) => session.deliver_logged(pos, message, granted, output),
     }
 }

@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use contract::ids::InstanceId;
 use engine::{
-    Append, AppendError, Batch, BatchId, Committed, CommittedBatch, CommittedBatches, Completion,
-    FollowError, History, Log, Refused, Shard,
+    Append, AppendError, Batch, BatchId, Committed, CommittedBatch, CommittedBatches, Completion, Durability,
+    FollowError, History, Log, Pos, Refused, Replay, Shard, State,
 };
 use router::{Epochs, WorkerId};
 
@@ -20,8 +21,18 @@ pub(crate) const SHARD: Shard = Shard(0);
 pub(crate) struct Engine {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) history: Arc<dyn History>,
+    /// Documents: sessions and retained messages.
+    pub(crate) state: Arc<dyn State>,
+    /// Where messages are found again for lasting sessions, and retained ones. Blocks on the disk.
+    pub(crate) replay: Arc<dyn Replay>,
+    /// Says how many retained messages an instance has and of how many bytes; cheap.
+    pub(crate) retained: Arc<dyn Fn(InstanceId) -> (u64, u64) + Send + Sync>,
     /// Says how the log is; cheap.
     pub(crate) health: Arc<dyn Fn() -> Health + Send + Sync>,
+    /// Says whether the disk is so full that nothing is stored for the history alone; cheap.
+    pub(crate) history_stops: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What it has done before it calls something committed.
+    pub(crate) durability: Durability,
 }
 
 /// How a log is, with the reason for people.
@@ -65,6 +76,8 @@ pub(crate) struct Feed {
     pub(crate) marks: Box<[Mark]>,
     /// Of all batches.
     pub(crate) bytes: usize,
+    /// Where the log goes on behind them.
+    pub(crate) next: Pos,
 }
 
 /// What became of one append.
@@ -89,13 +102,39 @@ impl Durable {
         let outcomes =
             Arc::new(Outcomes { held: Mutex::default(), crossing, epochs, fails: AtomicBool::new(false) });
         let following = Following(Arc::clone(&outcomes));
-        engine.log.follow(SHARD, Box::new(move |batches| following.0.show(batches)))?;
+        let from = engine.log.follow(SHARD, Box::new(move |batches| following.0.show(batches)))?;
+        outcomes.crossing.begin_at(from);
         Ok(Self { engine, outcomes, run })
     }
 
     /// Where stored messages are found again. Blocks on the disk.
     pub(crate) const fn history(&self) -> &Arc<dyn History> {
         &self.engine.history
+    }
+
+    /// Documents.
+    pub(crate) const fn state(&self) -> &Arc<dyn State> {
+        &self.engine.state
+    }
+
+    /// Where messages are found again. Blocks on the disk.
+    pub(crate) const fn replay(&self) -> &Arc<dyn Replay> {
+        &self.engine.replay
+    }
+
+    /// Retained messages of an instance, and their bytes.
+    pub(crate) fn retained(&self, instance: InstanceId) -> (u64, u64) {
+        (self.engine.retained)(instance)
+    }
+
+    /// Whether nothing is stored for the history alone, for want of room.
+    pub(crate) fn history_stops(&self) -> bool {
+        (self.engine.history_stops)()
+    }
+
+    /// Whether what is acknowledged is on stable storage.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.engine.durability == Durability::Synced
     }
 
     /// How the log is.
@@ -188,11 +227,14 @@ impl Outcomes {
 
     fn show(&self, batches: &CommittedBatches) {
         let marks = self.marks(batches);
-        let changes = self.epochs.changes();
-        let workers = marks.iter().fold(0, |workers, mark| workers | mark.workers(changes));
-        let bytes = batches.iter().map(|batch| batch.batch.as_bytes().len()).sum();
-        let feed = Arc::new(Feed { batches: Arc::clone(batches), marks, bytes });
-        self.crossing.show(&feed, workers);
+        if let Some(last) = batches.last() {
+            let bytes = batches.iter().map(|batch| batch.batch.as_bytes().len()).sum();
+            let feed = Arc::new(Feed { batches: Arc::clone(batches), marks, bytes, next: last.next() });
+            self.crossing.show(&feed, || {
+                let changes = self.epochs.changes();
+                feed.marks.iter().fold(0, |workers, mark| workers | mark.workers(changes))
+            });
+        }
         self.tell();
     }
 

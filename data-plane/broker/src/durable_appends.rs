@@ -5,31 +5,43 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use contract::refusal::Refusal;
+use contract::grant::PublishRights;
+use contract::qos::Qos;
 use contract::time::UnixMillis;
 use engine::{
-    BATCH_MESSAGES_MAX, Batch, Committed, CommittedBatch, Envelope, Pos, RECORD_HEADER_BYTES, RetentionClass,
+    BATCH_MESSAGES_MAX, Batch, Change, Envelope, EnvelopeError, RECORD_HEADER_BYTES, Refused, RefusedWhy,
 };
-use mqtt::{Packet, PacketId, Publish};
+use mqtt::{Packet, Publish};
 use router::ClientKey;
 use tokio::sync::Notify;
 
-use crate::api_publish::{Answer, PublishError, Published};
+use crate::buckets::Micros;
 use crate::client::{Client, Pause};
 use crate::clock::unix_now;
-use crate::durable::{Mark, SHARD, Settled};
+use crate::durable::Mark;
+use crate::lasting::{LastingClient, WrittenPart};
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
+use crate::owed::{Debts, Owing};
+use crate::policy::{Logged, Verdict};
 use crate::publish::Taken;
-use crate::routes::Route;
-use crate::sink::ClientSink;
+use crate::schedule::Timer;
 use crate::worker::Worker;
 
 /// A batch that would come to more bytes is handed in within the round.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Memory that a batch begins with at most: what the one before it had.
 const BATCH_MEMORY_MAX: usize = 256 * 1024;
+
+/// Batches that the log has had no room for and that wait for some; beyond, they are declined.
+const UNSENT_MAX: usize = 64;
+
+/// How often it is looked whether the disk is nearly full.
+const DISK_LOOK: Micros = 1_000_000;
+
+/// After how many milliseconds a batch is handed in again, if nothing is settled before.
+const RETRY_MILLIS: u64 = 16;
 
 /// Bytes in front of a batch's first record.
 const BATCH_HEADER_BYTES: usize = 4;
@@ -42,7 +54,9 @@ pub(crate) struct Appends {
     /// The number of the batch that is being made; the first is 1.
     number: Cell<u64>,
     /// What is owed for batches handed in and not yet settled, the oldest first.
-    pending: RefCell<VecDeque<Debts>>,
+    pub(crate) pending: RefCell<VecDeque<Debts>>,
+    /// What the log had no room for, behind all that is pending.
+    unsent: RefCell<VecDeque<Unsent>>,
     /// Bytes that the log has room for, at least; the batch that is being made takes of them.
     room: Cell<usize>,
     /// How often routes had changed when this round began.
@@ -51,7 +65,9 @@ pub(crate) struct Appends {
     memory: Cell<usize>,
     /// Clients that are not read until there is room, or until what was stored before has been delivered.
     waiting: RefCell<VecDeque<ClientKey>>,
-    settled: Notify,
+    /// A timer is set for what there was no room for.
+    is_retrying: Cell<bool>,
+    pub(crate) settled: Notify,
 }
 
 /// What is known of the batch that is being made; without use while it is empty.
@@ -61,41 +77,11 @@ struct Making {
     debts: Debts,
 }
 
-/// Who is to be told about one batch.
-#[derive(Default)]
-struct Debts {
-    /// The number of the batch.
-    number: u64,
-    /// Where each message goes, as was found when it came; used again as far as that still holds.
-    routes: Vec<Rc<Route>>,
-    /// In the order of the messages.
-    owed: Vec<(ClientKey, PacketId)>,
-    answers: Vec<OwedAnswer>,
-    /// Neighbouring messages of one instance are one entry.
-    stored: Vec<Stored>,
-}
-
-struct OwedAnswer {
-    /// The message within the batch.
-    index: u32,
-    matched: u32,
-    answer: Answer,
-}
-
-struct Stored {
-    instance: Rc<LocalInstance>,
-    messages: u64,
-    /// Those of them that nobody is told about.
-    unacknowledged: u64,
-}
-
-/// Whom to tell that a message is safe.
-pub(crate) enum Owing {
-    Nobody,
-    /// A client, about one of its packets.
-    Client(ClientKey, PacketId),
-    /// An application, and how many clients its message is for.
-    Application(u32, Answer),
+/// A batch that is yet to be handed in.
+struct Unsent {
+    batch: Batch,
+    mark: Mark,
+    debts: Debts,
 }
 
 impl Appends {
@@ -109,44 +95,32 @@ impl Appends {
             }),
             number: Cell::new(1),
             pending: RefCell::default(),
+            unsent: RefCell::default(),
             room: Cell::new(0),
             changes: Cell::new(0),
             memory: Cell::new(0),
             waiting: RefCell::default(),
+            is_retrying: Cell::new(false),
             settled: Notify::new(),
         }
     }
 
     /// The number of the last batch of which it is known what became of it.
     fn settled(&self) -> u64 {
-        self.pending.borrow().front().map_or(self.number.get(), |oldest| oldest.number) - 1
+        let oldest = self.pending.borrow().front().map(|oldest| oldest.number);
+        let oldest = oldest.or_else(|| self.unsent.borrow().front().map(|unsent| unsent.debts.number));
+        oldest.unwrap_or(self.number.get()) - 1
     }
 
-    fn is_idle(&self) -> bool {
-        self.pending.borrow().is_empty() && self.batch.borrow().is_empty()
-    }
-}
-
-impl Debts {
-    fn note(&mut self, instance: &Rc<LocalInstance>, index: u32, owing: Owing) {
-        let unacknowledged = u64::from(matches!(owing, Owing::Nobody));
-        match owing {
-            Owing::Nobody => {}
-            Owing::Client(client, packet_id) => self.owed.push((client, packet_id)),
-            Owing::Application(matched, answer) => self.answers.push(OwedAnswer { index, matched, answer }),
-        }
-        if let Some(last) = self.stored.last_mut().filter(|last| Rc::ptr_eq(&last.instance, instance)) {
-            last.messages += 1;
-            last.unacknowledged += unacknowledged;
-        } else {
-            self.stored.push(Stored { instance: Rc::clone(instance), messages: 1, unacknowledged });
-        }
+    /// Whether nothing is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.borrow().is_empty() && self.unsent.borrow().is_empty() && self.batch.borrow().is_empty()
     }
 }
 
 /// Bytes that a message has in a batch.
 #[inline]
-fn record_bytes(publish: &Publish<'_>, publisher: &str) -> usize {
+pub(crate) fn record_bytes(publish: &Publish<'_>, publisher: &str) -> usize {
     RECORD_HEADER_BYTES + publish.topic.len() + publisher.len() + publish.payload.len()
 }
 
@@ -156,6 +130,28 @@ impl Worker {
     #[inline]
     pub(crate) fn begin_appends(&self) {
         self.appends.changes.set(self.epochs.changes());
+        self.look_at_disk();
+    }
+
+    /// Sees now and then whether there is room for what is stored for the history alone.
+    fn look_at_disk(&self) {
+        let now = self.now();
+        if now.saturating_sub(self.disk_seen_at.get()) < DISK_LOOK {
+            return;
+        }
+        self.disk_seen_at.set(now);
+        let stops = self.node.durable.history_stops();
+        if stops && !self.history_stops.replace(stops) {
+            for instance in self.instances.borrow().values() {
+                instance.stop_history(self.last_append());
+            }
+        }
+        self.history_stops.set(stops);
+    }
+
+    /// The number of the append that the next message will be in.
+    pub(crate) fn next_append(&self) -> u64 {
+        self.appends.number.get()
     }
 
     /// The number of the last append, made or in the making.
@@ -170,7 +166,9 @@ impl Worker {
         if wanted > self.appends.room.get() {
             self.appends.room.set(self.node.durable.room_bytes(self.id));
         }
-        wanted <= self.appends.room.get() && !self.node.crossing.is_crowded()
+        wanted <= self.appends.room.get()
+            && !self.node.crossing.is_crowded()
+            && self.appends.unsent.borrow().is_empty()
     }
 
     /// The number of the last append of which it is known what became of it.
@@ -194,23 +192,38 @@ impl Worker {
     #[inline]
     pub(crate) fn awaits_log(&self, client: &Client, packet: &Packet<'_>) -> bool {
         let Packet::Publish(publish) = packet else { return false };
-        client.instance.uses_log.get() && self.must_wait(client, publish)
+        let may_be_logged =
+            publish.qos != Qos::AtMostOnce || publish.retain || client.instance.uses_log.get();
+        may_be_logged && self.must_wait(client, publish)
     }
 
     fn must_wait(&self, client: &Client, publish: &Publish<'_>) -> bool {
         let (appends, instance) = (&self.appends, &client.instance);
-        let has_room = self.log_has_room(record_bytes(publish, &client.client_id));
-        if has_room && !self.is_fading(instance, publish.topic) {
+        let bytes = record_bytes(publish, &client.client_id);
+        let is_fading = self.is_fading(instance, publish.topic);
+        if !is_fading && self.log_has_room(bytes) {
             return false;
         }
         // If nothing is under way the log is not full: it takes nothing at all, and the client is to be told.
         let is_called = !appends.is_idle() || self.node.crossing.is_crowded();
-        if !is_called || (!instance.stores(publish.topic) && !self.is_fading(instance, publish.topic)) {
+        if !is_called || (!is_fading && !self.would_log(client, publish)) {
             return false;
         }
         client.pause.set(Some(Pause::Log));
         appends.waiting.borrow_mut().push_back(client.key);
         true
+    }
+
+    /// Whether a message would be logged, or may have to be, as it seems now.
+    fn would_log(&self, client: &Client, publish: &Publish<'_>) -> bool {
+        let instance = &client.instance;
+        let behind = client.topics.borrow().appends_of(publish.topic);
+        let is_behind = behind[usize::from(publish.qos != Qos::AtMostOnce)] > self.last_settled();
+        is_behind || publish.retain || instance.stores(publish.topic) || {
+            let verdict = Verdict::with_rights(&instance.rules(), PublishRights::ALL, publish.topic);
+            let lasting = self.route(instance, publish.topic).is_lasting();
+            verdict.logged(publish.qos, publish.retain, lasting).is_some()
+        }
     }
 
     /// Has those look again who wait for the log.
@@ -231,28 +244,25 @@ impl Worker {
         &self,
         instance: &Rc<LocalInstance>,
         taken: &Taken,
-        retention: RetentionClass,
+        logged: Logged,
         publish: &Publish<'_>,
         publisher: &str,
         owing: Owing,
     ) {
         let appends = &self.appends;
         self.make_room_in_batch(record_bytes(publish, publisher));
+        self.begin_batch();
         let mut batch = appends.batch.borrow_mut();
         let mut making = appends.making.borrow_mut();
-        if batch.is_empty() {
-            *batch = Batch::with_memory(Vec::with_capacity(appends.memory.get()));
-            // Routes are asked after the round began: they may be newer than this says, never older.
-            making.mark = Mark { changes: appends.changes.get(), ..Mark::NONE };
-            making.stored_at = unix_now();
-        }
         // What nobody wants is counted by the worker that it came to.
         let workers = Some(taken.route.workers()).filter(|&workers| workers != 0).unwrap_or(self.id.bit());
         let envelope = Envelope {
             instance: instance.shared.id,
             qos: publish.qos,
-            retain: false,
-            retention: Some(retention),
+            retain: publish.retain,
+            retention: Some(logged.retention),
+            history: logged.history,
+            expires_at: None,
             stored_at: making.stored_at,
             workers,
             topic: publish.topic,
@@ -272,8 +282,49 @@ impl Worker {
         making.debts.note(instance, index, owing);
     }
 
+    /// Begins a batch, if none is begun.
+    fn begin_batch(&self) {
+        let appends = &self.appends;
+        let mut batch = appends.batch.borrow_mut();
+        if batch.is_empty() {
+            let mut memory = self.node.crossing.spare(self.id, self.id);
+            memory.reserve(appends.memory.get());
+            *batch = Batch::with_memory(memory);
+            let mut making = appends.making.borrow_mut();
+            // Routes are asked after the round began: they may be newer than this says, never older.
+            making.mark = Mark { changes: appends.changes.get(), ..Mark::NONE };
+            making.stored_at = unix_now();
+        }
+    }
+
+    /// Adds a change of a document to this round's batch.
+    pub(crate) fn append_change(&self, change: &Change<'_>) -> Result<(), EnvelopeError> {
+        self.begin_batch();
+        self.appends.batch.borrow_mut().change(change)
+    }
+
+    /// Bytes of this round's batch.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.appends.batch.borrow().as_bytes().len()
+    }
+
+    /// Has it told to a session what becomes of the batch that is being made.
+    pub(crate) fn owe_change(&self, written: WrittenPart) {
+        self.appends.making.borrow_mut().debts.changes.push(written);
+    }
+
+    /// Has it told what becomes of the deletion of a session with the batch that is being made.
+    pub(crate) fn owe_deletion(&self, session: Rc<LastingClient>) {
+        self.appends.making.borrow_mut().debts.deletions.push(session);
+    }
+
+    /// Has a client told that it is connected once the batch that is being made is safe.
+    pub(crate) fn owe_welcome(&self, client: ClientKey) {
+        self.appends.making.borrow_mut().debts.welcomes.push(client);
+    }
+
     /// Hands in the batch if it has no room for one more record.
-    fn make_room_in_batch(&self, record_bytes: usize) {
+    pub(crate) fn make_room_in_batch(&self, record_bytes: usize) {
         let batch = self.appends.batch.borrow();
         let is_full =
             batch.len() == BATCH_MESSAGES_MAX || batch.as_bytes().len() + record_bytes > BATCH_BYTES_MAX;
@@ -281,6 +332,7 @@ impl Worker {
             drop(batch);
             // What was said before the first of these messages is on its way before them.
             self.send_crossing();
+            self.write_sessions();
             self.submit_appends();
         }
     }
@@ -306,96 +358,66 @@ impl Worker {
             (making.mark, std::mem::take(&mut making.debts))
         };
         debts.number = number;
-        if self.node.durable.submit(self.id, number, batch, mark).is_ok() {
-            // What the log's thread may have said already lies before this worker's door.
-            appends.pending.borrow_mut().push_back(debts);
-        } else {
-            self.guard(|| self.decline(&mut debts));
-            self.resume_appending();
-            appends.settled.notify_one();
+        self.hand_in(Unsent { batch, mark, debts });
+    }
+
+    /// Hands a batch to the log. What that has no room for waits, and everything behind it.
+    fn hand_in(&self, unsent: Unsent) {
+        let appends = &self.appends;
+        if !appends.unsent.borrow().is_empty() {
+            if appends.unsent.borrow().len() < UNSENT_MAX {
+                appends.unsent.borrow_mut().push_back(unsent);
+            } else {
+                self.refuse_batch(unsent.debts);
+            }
+            return;
+        }
+        if let Some(unsent) = self.submit(unsent) {
+            self.keep_unsent(unsent);
         }
     }
-}
 
-// --- out of the log ---
-impl Worker {
-    /// What is remembered of where the messages of a batch go, in their order; nothing, if it is not this worker's.
-    pub(crate) fn take_routes(&self, batch: &CommittedBatch) -> Vec<Rc<Route>> {
-        let Some(number) = self.node.durable.number_of(self.id, batch) else { return Vec::new() };
-        let mut pending = self.appends.pending.borrow_mut();
-        let debts = pending.iter_mut().find(|debts| debts.number == number);
-        debts.map(|debts| std::mem::take(&mut debts.routes)).unwrap_or_default()
+    fn keep_unsent(&self, unsent: Unsent) {
+        self.appends.unsent.borrow_mut().push_front(unsent);
+        if !self.appends.is_retrying.replace(true) {
+            self.schedule(self.millis().0 + RETRY_MILLIS, Timer::Submit);
+        }
     }
 
-    /// Hears what became of the oldest batch that it has handed in.
-    pub(crate) fn settle(&self, settled: Settled) {
-        let Some(mut debts) = self.appends.pending.borrow_mut().pop_front() else { return };
-        match settled {
-            Ok(committed) => self.guard(|| self.acknowledge(&mut debts, committed)),
-            Err(_) => self.guard(|| self.decline(&mut debts)),
-        };
+    /// Submits a batch; it comes back when there is no room for it.
+    fn submit(&self, unsent: Unsent) -> Option<Unsent> {
+        let Unsent { batch, mark, debts } = unsent;
+        match self.node.durable.submit(self.id, debts.number, batch, mark) {
+            // What the log's thread may have said already lies before this worker's door.
+            Ok(()) => self.appends.pending.borrow_mut().push_back(debts),
+            Err(Refused { why: RefusedWhy::NoRoom, append }) => {
+                return Some(Unsent { batch: append.batch, mark, debts });
+            }
+            Err(_) => self.refuse_batch(debts),
+        }
+        None
+    }
+
+    fn refuse_batch(&self, mut debts: Debts) {
+        self.guard(|| self.decline(&mut debts));
         self.resume_appending();
         self.appends.settled.notify_one();
     }
 
-    fn acknowledge(&self, debts: &mut Debts, committed: Committed) {
-        for stored in &debts.stored {
-            stored.instance.counts.stored(stored.messages);
-        }
-        for OwedAnswer { index, matched, answer } in debts.answers.drain(..) {
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let id = Pos { record: committed.record, index }.message_id(SHARD);
-            // Whoever asked may have gone.
-            let _ = answer.send(Ok(Published { id: Some(id), stored: true, matched }));
-        }
-        for of_client in debts.owed.chunk_by(|a, b| a.0 == b.0) {
-            if let Some(client) = of_client.first().and_then(|&(key, _)| self.client(key)) {
-                self.acknowledge_to(&client, of_client);
+    /// The time has come to try again.
+    pub(crate) fn retry_unsent(&self) {
+        self.appends.is_retrying.set(false);
+        self.submit_unsent();
+    }
+
+    /// Hands in again what there was no room for.
+    pub(crate) fn submit_unsent(&self) {
+        loop {
+            let Some(unsent) = self.appends.unsent.borrow_mut().pop_front() else { return };
+            if let Some(unsent) = self.submit(unsent) {
+                self.keep_unsent(unsent);
+                return;
             }
-        }
-    }
-
-    fn acknowledge_to(&self, client: &Rc<Client>, owed: &[(ClientKey, PacketId)]) {
-        let mut session = client.session.borrow_mut();
-        let Some(session) = session.as_mut() else { return };
-        let mut output = client.output.borrow_mut();
-        if output.capacity() == 0 {
-            *output = self.take_buffer();
-        }
-        let mut wrote = false;
-        for &(_, packet_id) in owed {
-            wrote |= session.committed(packet_id, &mut output);
-        }
-        if output.is_empty() {
-            self.return_buffer(std::mem::take(&mut *output));
-        }
-        drop(output);
-        if wrote {
-            self.note_output(client);
-        }
-    }
-
-    /// Nothing of a batch is stored, as far as is known: nobody is told that it is.
-    fn decline(&self, debts: &mut Debts) {
-        for stored in &debts.stored {
-            stored.instance.counts.dropped(DropReason::StorageUnavailable, stored.unacknowledged);
-        }
-        for OwedAnswer { answer, .. } in debts.answers.drain(..) {
-            let _ = answer.send(Err(PublishError::StorageUnavailable));
-        }
-        for &(key, packet_id) in &debts.owed {
-            let Some(client) = self.client(key) else { continue };
-            let mut sink = ClientSink::new(self, &client, 0);
-            if let Some(session) = client.session.borrow_mut().as_mut() {
-                session.not_committed(packet_id, Refusal::StorageUnavailable, &mut sink);
-            }
-        }
-    }
-
-    /// Waits until it is known of everything what became of it.
-    pub(crate) async fn settle_all(&self) {
-        while !self.appends.is_idle() {
-            self.appends.settled.notified().await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::Durability;
 use engine_embedded::{OpenError, Options, Writing};
 
 use crate::config::Config;
@@ -19,8 +20,30 @@ pub(crate) fn open(config: &Config) -> Result<Engine, OpenError> {
         ..Options::new(config.data_dir.join(&log.directory))
     };
     let engine = engine_embedded::Engine::open(options)?;
-    let (log, history) = (engine.log(), engine.history());
-    Ok(Engine { log, history, health: Arc::new(move || health(&engine.health())) })
+    let (log, history, state, replay) = (engine.log(), engine.history(), engine.state(), engine.replay());
+    let engine = Arc::new(engine);
+    let retained = {
+        let engine = Arc::clone(&engine);
+        move |instance| {
+            let stats = engine.retained_stats(instance);
+            (stats.messages, stats.bytes)
+        }
+    };
+    let history_stops = {
+        let engine = Arc::clone(&engine);
+        // One that is full is not asked to spare room: it refuses.
+        move || matches!(engine.health().writing, Writing::NearlyFull { .. })
+    };
+    Ok(Engine {
+        log,
+        history,
+        state,
+        replay,
+        retained: Arc::new(retained),
+        health: Arc::new(move || health(&engine.health())),
+        history_stops: Arc::new(history_stops),
+        durability: Durability::Synced,
+    })
 }
 
 fn health(health: &engine_embedded::Health) -> Health {
@@ -39,7 +62,9 @@ fn health(health: &engine_embedded::Health) -> Health {
     };
     let damage = health.damage.len();
     let damaged = (damage > 0).then(|| format!("{damage} places of it are damaged"));
+    let lost = health.documents_lost.last();
+    let lost = lost.map(|what| format!("something of its documents is lost: {what}"));
     let sealing = health.sealing_failed.as_ref().map(|reason| format!("it cannot be tidied: {reason}"));
-    let warnings: Vec<_> = [nearly_full, damaged, sealing].into_iter().flatten().collect();
+    let warnings: Vec<_> = [nearly_full, damaged, lost, sealing].into_iter().flatten().collect();
     if warnings.is_empty() { Health::Good } else { Health::Warns(warnings.join("; ")) }
 }

@@ -43,6 +43,8 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::ConnectionsPerSubjectMax
         | Refusal::NodeStopping
         | Refusal::StorageUnavailable
+        | Refusal::SessionsMax
+        | Refusal::SessionDamaged
         | Refusal::InternalError => Some(ConnectReturnCode::ServerUnavailable),
         Refusal::CredentialsWrong | Refusal::TokenInvalid => Some(ConnectReturnCode::BadUserNameOrPassword),
         Refusal::InstanceUnknown
@@ -52,12 +54,9 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::TokenNotYetValid
         | Refusal::TokenExpired
         | Refusal::TokenRevoked
-        | Refusal::SessionNotSupported
-        | Refusal::WillNotSupported
         | Refusal::WillNotAuthorized
         | Refusal::NotAuthorized
         | Refusal::TopicNotProvisioned
-        | Refusal::RetainNotSupported
         | Refusal::PayloadBytesMax
         | Refusal::TopicLevelsMax
         | Refusal::TopicBytesMax
@@ -66,6 +65,8 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::SubscriptionsMax
         | Refusal::ClientSubscribesPerSec
         | Refusal::InFlightMessagesMax
+        | Refusal::QueueOverflow
+        | Refusal::RetainedMax
         | Refusal::KeepAliveTimeout
         | Refusal::TakenOver
         | Refusal::RightsWithdrawn => Some(ConnectReturnCode::NotAuthorized),

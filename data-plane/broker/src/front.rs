@@ -230,7 +230,7 @@ async fn hand_to_worker(
     rest: Vec<u8>,
     rechecks: u64,
 ) {
-    let Welcome { client_id, keep_alive_secs, will, proof, instance } = welcome;
+    let Welcome { client_id, clean_session, keep_alive_secs, will, proof, instance } = welcome;
     let Ok(transport) = transport.into_parts() else { return };
     let id = instance.id;
     let credential = match &proof {
@@ -238,7 +238,8 @@ async fn hand_to_worker(
         Proof::Token(_) => None,
     };
     let worker = instance.worker_of(&client_id);
-    let newcomer = Newcomer { transport, rest, client_id, keep_alive_secs, will, proof, instance };
+    let newcomer =
+        Newcomer { transport, rest, client_id, clean_session, keep_alive_secs, will, proof, instance };
     if node.commands_of(worker).send(Command::Admit(Box::new(newcomer))).await.is_err() {
         return; // the worker is gone, and with it the node
     }

@@ -110,6 +110,8 @@ pub(crate) struct Instance {
     used_at: AtomicU64,
     seats: Mutex<Seats>,
     connections: AtomicU64,
+    /// Lasting sessions on all workers.
+    sessions: AtomicU64,
 }
 
 struct Seats {
@@ -149,6 +151,7 @@ impl Instance {
             // More than a second's worth, which is what it is cut to when it is first looked at.
             seats: Mutex::new(Seats { connects: u64::MAX, filled_at: now, subjects: HashMap::default() }),
             connections: AtomicU64::new(0),
+            sessions: AtomicU64::new(0),
         }
     }
 
@@ -171,6 +174,23 @@ impl Instance {
 
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Room for one more lasting session, to be given back with [`Self::return_session`].
+    pub(crate) fn take_session(&self, sessions_max: u64) -> Result<(), Refusal> {
+        let take = |sessions: u64| (sessions < sessions_max).then_some(sessions + 1);
+        let taken = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(drop).map_err(|_| Refusal::SessionsMax)
+    }
+
+    /// A lasting session was there already, whatever the plan allows by now.
+    pub(crate) fn add_session(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A lasting session has ended.
+    pub(crate) fn return_session(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether a client may connect now, as far as rate goes: asked before its proof is checked, which costs.

@@ -16,6 +16,7 @@ use router::ClientKey;
 use crate::buckets::{InstanceBucket, Lessor, Micros, Rates};
 use crate::fading::Fading;
 use crate::instances::Instance;
+use crate::lasting::LastingClient;
 use crate::metrics::Cells;
 use crate::routes::Routes;
 
@@ -29,6 +30,7 @@ pub(crate) struct Paces {
     pub(crate) client_subscribes: Rates,
     pub(crate) packet_bytes_max: usize,
     pub(crate) outbox_bytes_max: usize,
+    pub(crate) in_flight_max: usize,
 }
 
 impl From<&InstanceLimits> for Paces {
@@ -42,6 +44,7 @@ impl From<&InstanceLimits> for Paces {
             client_subscribes: Rates::new(limits.client_subscribes_per_sec, u64::MAX),
             packet_bytes_max: size(limits.packet_bytes_max),
             outbox_bytes_max: size(limits.outbox_bytes_max),
+            in_flight_max: size(limits.in_flight_messages_max),
         }
     }
 }
@@ -57,6 +60,8 @@ pub(crate) struct LocalInstance {
     pub(crate) outbound: InstanceBucket,
     /// Its clients on this worker, by their identifiers.
     pub(crate) clients: RefCell<HashMap<Rc<str>, ClientKey, RandomState>>,
+    /// Its lasting sessions on this worker, those of connected clients too.
+    pub(crate) lasting: RefCell<HashMap<Rc<str>, Rc<LastingClient>, RandomState>>,
     pub(crate) routes: Routes,
     pub(crate) counts: Cells,
     /// Clients that are not read until the instance may receive again, in the order in which they get their turns.
@@ -93,6 +98,7 @@ impl LocalInstance {
             rules: RefCell::new(rules),
             paces: RefCell::new(Rc::new(paces)),
             clients: RefCell::default(),
+            lasting: RefCell::default(),
             routes: Routes::default(),
             counts: Cells::default(),
             waiting: RefCell::default(),
@@ -127,6 +133,16 @@ impl LocalInstance {
         for (name, rule) in self.rules.borrow().topics.iter() {
             let is_stored = rules.topics.get(name).is_some_and(|rule| rule.history.is_some());
             if let Some(history) = rule.history.filter(|_| !is_stored) {
+                self.fading.add(name, RetentionClass::for_secs(history.retention_secs), append);
+            }
+        }
+    }
+
+    /// From now on, and for the time being, messages are not stored for the history alone: those that were must not be
+    /// overtaken by those that are not.
+    pub(crate) fn stop_history(&self, append: u64) {
+        for (name, rule) in self.rules.borrow().topics.iter() {
+            if let Some(history) = rule.history {
                 self.fading.add(name, RetentionClass::for_secs(history.retention_secs), append);
             }
         }

@@ -6,21 +6,17 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
 use contract::refusal::Refusal;
-use contract::topic;
-use mqtt::{ConnectReturnCode, Publish};
 use replica::InstanceRules;
 use router::ClientKey;
-use session::{Bounds, Ended, Session, Settings, Will};
+use session::{Bounds, Ended, EndedSession, Settings, Will};
 use tokio::task::spawn_local;
 
+use crate::attach::Kept;
 use crate::client::{Beginning, Client, Ending};
 use crate::command::{Collected, Command, Newcomer};
 use crate::farewell::{farewell, refused_connack};
 use crate::instances::{Instance, Seat};
 use crate::local_instance::LocalInstance;
-use crate::metrics::DropReason;
-use crate::policy::Verdict;
-use crate::publish::Taken;
 use crate::transport::Transport;
 use crate::websocket::CloseCode;
 use crate::worker::Worker;
@@ -35,6 +31,7 @@ impl Worker {
             Command::ListCredentials(asked, answer) => drop(answer.send(self.list_credentials(&asked))),
             Command::Collect(answer) => drop(answer.send(self.collect())),
             Command::Sample(answer) => drop(answer.send(self.sample())),
+            Command::Wake(shared) => self.wake_instance(&shared),
             Command::Publish(request) => self.publish_for(*request),
         }));
         if obeyed.is_err() {
@@ -48,7 +45,7 @@ impl Worker {
         // A socket that cannot be used is one that the peer has given up.
         let Ok(transport) = Transport::from_parts(newcomer.transport) else { return };
         let Newcomer { rest, client_id, keep_alive_secs, will, proof, .. } = newcomer;
-        let (instance, seat) = match examined {
+        let (instance, seat, kept) = match examined {
             Ok(examined) => examined,
             Err(refusal) => {
                 self.node.refused.add(Some(id), refusal);
@@ -57,21 +54,30 @@ impl Worker {
             }
         };
         let bounds = Bounds::from(&instance.rules().document.limits);
-        let session = Session::new(self.millis(), Settings { keep_alive_secs, will, bounds });
+        let settings = Settings { keep_alive_secs, will, bounds };
         let mut clients = self.clients.borrow_mut();
         let slot = clients.vacant_entry();
         self.generation.set(self.generation.get().wrapping_add(1));
         let key = ClientKey::new(u32::try_from(slot.key()).unwrap_or(u32::MAX), self.generation.get());
         let client_id: Rc<str> = client_id.into();
+        let (lasting, kept_session) = self.claim(&instance, &client_id, &kept, &proof, key).unzip();
         instance.clients.borrow_mut().insert(Rc::clone(&client_id), key);
         instance.counts.connected();
-        let beginning =
-            Beginning { key, client_id, instance, proof, session, transport, received: rest, seat };
+        let beginning = Beginning {
+            key,
+            client_id,
+            instance,
+            proof,
+            session: None,
+            lasting,
+            transport,
+            received: rest,
+            seat,
+        };
         let client = Rc::new(Client::new(self.now(), beginning));
         slot.insert(Rc::clone(&client));
         drop(clients);
-        mqtt::connack(&mut client.output.borrow_mut(), false, ConnectReturnCode::Accepted);
-        self.note_output(&client);
+        self.begin_session(&client, &kept, settings, kept_session);
         self.schedule_deadline(&client);
         if let Some(this) = self.this.upgrade() {
             spawn_local(this.serve(client));
@@ -80,7 +86,7 @@ impl Worker {
 
     /// Whether a connection may become a client, by what is known now: the configuration may be newer than the one
     /// that the front saw.
-    fn examine(&self, newcomer: &Newcomer) -> Result<(Rc<LocalInstance>, Seat), Refusal> {
+    fn examine(&self, newcomer: &Newcomer) -> Result<(Rc<LocalInstance>, Seat, Kept), Refusal> {
         if self.is_stopping.get() {
             return Err(Refusal::NodeStopping);
         }
@@ -95,6 +101,7 @@ impl Worker {
         {
             return Err(Refusal::ClientIdInUse);
         }
+        let kept = self.find_kept(&instance, &newcomer.client_id, &newcomer.proof, newcomer.clean_session)?;
         // A takeover needs no seat beside the holder's, and whoever gets none takes nothing over.
         let seat = {
             let given_up = holder.as_ref().map(|holder| holder.seat.borrow());
@@ -102,12 +109,13 @@ impl Worker {
             let limits = &rules.document.limits;
             newcomer.instance.take_seat(limits, newcomer.proof.subject(), given_up, self.now())?
         };
+        Self::take_session(&instance, &kept, &rules.document.limits)?;
         if let Some(holder) = holder {
             // Ended before its successor begins [MQTT-3.1.4-2].
             self.close(&holder, Ending::Refused(Refusal::TakenOver));
             self.finish(&holder);
         }
-        Ok((instance, seat))
+        Ok((instance, seat, kept))
     }
 
     /// An instance on this worker, with the rules given.
@@ -129,6 +137,8 @@ impl Worker {
         if let Some(before) = instances.insert(shared.id, Rc::clone(&instance)) {
             self.keep_counts(&before);
         }
+        drop(instances);
+        self.wake_sessions(&instance);
         instance
     }
 
@@ -157,7 +167,12 @@ impl Worker {
         self.clients.borrow_mut().try_remove(client.key.slot() as usize);
         drop(client.seat.borrow_mut().take());
         let ended = if self.is_stopping.get() { Ended::NodeStopping } else { Ended::Closed };
-        if let Some(will) = session.end(ended) {
+        let EndedSession { will, lasting } = session.end(ended);
+        // First, so that nothing that fails from here on loses it.
+        if let (Some(session), Some(lasting)) = (client.lasting(), lasting) {
+            self.put_away(session, lasting);
+        }
+        if let Some(will) = will {
             self.publish_will(client, ending, &will);
         }
         self.part(client, ending);
@@ -175,32 +190,12 @@ impl Worker {
             ) => Err(refusal),
             Ending::Refused(_) | Ending::Disconnected | Ending::Gone => proof.check(&rules),
         };
-        let verdict = Verdict::of(&rules, proof.grants(), will.topic.as_str());
-        if allowed.and_then(|()| verdict.check(will.qos, false, &will.payload)).is_err() {
+        let rights = proof.grants().publish_rights(will.topic.as_str());
+        let behind = client.topics.borrow().appends_of(will.topic.as_str()).into_iter().max().unwrap_or(0);
+        let published = allowed
+            .and_then(|()| self.publish_will_with(instance, &client.client_id, will, &rules, rights, behind));
+        if published.is_err() {
             instance.counts.refused.add(Refusal::WillNotAuthorized);
-            return;
-        }
-        let publish = Publish {
-            dup: false,
-            qos: will.qos,
-            retain: false,
-            topic: will.topic.as_str(),
-            packet_id: None,
-            payload: &will.payload,
-        };
-        instance.counts.came_in(publish.topic.len() + publish.payload.len());
-        let route = self.route(instance, publish.topic);
-        // It cannot wait for messages of its topic that are still on their way through the log: it goes behind them.
-        let fading = instance.fading.class_of(publish.topic, self.last_settled());
-        let fading = fading.filter(|_| verdict.history.is_none());
-        let history = verdict.history.or(fading);
-        if history.is_some() && !self.can_append(&publish, &client.client_id) {
-            instance.counts.dropped(DropReason::StorageUnavailable, 1);
-            return;
-        }
-        self.pass_on(client, &Taken { route, history }, &publish);
-        if let Some(class) = fading {
-            instance.fading.add(topic::first_level(publish.topic), class, self.last_append());
         }
     }
 
@@ -251,6 +246,8 @@ impl Worker {
             tokio::task::yield_now().await;
             self.end_round();
         }
+        // How far lasting sessions have come is written with the end of their connections.
+        let _ = tokio::time::timeout(self.node.config.stop_time_max() / 4, self.settle_all()).await;
         while self.lingering.get() > 0 {
             self.lingered.notified().await;
         }

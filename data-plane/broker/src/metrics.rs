@@ -27,6 +27,18 @@ pub enum DropReason {
     CrossingFull,
     /// The message log has not taken it; only of messages that nobody is told about.
     StorageUnavailable,
+    /// `queued_messages_max`: too many messages waited for a lasting session.
+    QueueMessages,
+    /// `queued_bytes_max`: too many bytes of them.
+    QueueBytes,
+    /// `queued_secs_max`: it waited too long for its session.
+    QueueAge,
+    /// It expired before its session came back.
+    MessageExpired,
+    /// Part of what waited for a session is gone from the log before its time, or damaged; counted once for each part.
+    QueueLost,
+    /// The disk is nearly full: it was delivered and left out of its topic's history.
+    HistoryStopped,
 }
 
 impl DropReason {
@@ -38,6 +50,12 @@ impl DropReason {
         Self::ClientRate,
         Self::CrossingFull,
         Self::StorageUnavailable,
+        Self::QueueMessages,
+        Self::QueueBytes,
+        Self::QueueAge,
+        Self::MessageExpired,
+        Self::QueueLost,
+        Self::HistoryStopped,
     ];
 
     /// The name in counters and events.
@@ -50,6 +68,12 @@ impl DropReason {
             Self::ClientRate => "client_rate",
             Self::CrossingFull => "crossing_full",
             Self::StorageUnavailable => "storage_unavailable",
+            Self::QueueMessages => "queue_messages",
+            Self::QueueBytes => "queue_bytes",
+            Self::QueueAge => "queue_age",
+            Self::MessageExpired => "message_expired",
+            Self::QueueLost => "queue_lost",
+            Self::HistoryStopped => "history_stopped",
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::config::Config;
 use crate::crossing::Crossing;
 use crate::durable::{Durable, Engine};
 use crate::instances::Instances;
+use crate::lookups::Lookups;
+use crate::restore::Dormant;
 use crate::sampling::Refusals;
 
 /// Everything that more than one thread of the node sees.
@@ -27,6 +29,10 @@ pub(crate) struct Node {
     pub(crate) authenticator: Authenticator,
     pub(crate) crossing: Arc<Crossing>,
     pub(crate) durable: Durable,
+    /// What is looked up in the log for clients.
+    pub(crate) lookups: Arc<Lookups>,
+    /// Sessions of instances that are not known yet.
+    pub(crate) dormant: Dormant,
     /// Each worker's command queue.
     pub(crate) commands: Box<[mpsc::Sender<Command>]>,
     /// How often live connections have been told to look at the configuration again: who authenticated meanwhile
@@ -58,6 +64,8 @@ impl Node {
             authenticator: Authenticator::new(Arc::clone(&replica), config.front.tokens_remembered_max),
             crossing,
             durable,
+            lookups: Arc::default(),
+            dormant: Dormant::default(),
             commands: commands.into(),
             rechecks: AtomicU64::new(0),
             refused: Refusals::default(),

@@ -4,6 +4,7 @@
 //! What is not granted is denied. Topics that begin with `$` are the platform's own: none is offered yet, so no grant
 //! opens one.
 
+use contract::durability::DurabilityClass;
 use contract::feed::TopicMode;
 use contract::grant::{Grants, PublishRights};
 use contract::qos::Qos;
@@ -15,6 +16,23 @@ use replica::InstanceRules;
 /// The largest payload that can be stored: a batch of the log holds it beside the longest names.
 const STORED_PAYLOAD_BYTES_MAX: u64 = engine::BATCH_BYTES_MAX as u64 - 256 * 1024;
 
+/// How a message goes by way of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Logged {
+    /// How long it is kept there at least.
+    pub(crate) retention: RetentionClass,
+    /// Queries show it.
+    pub(crate) history: bool,
+    /// It is for the history alone: nobody loses a message if it is not stored.
+    pub(crate) history_alone: bool,
+}
+
+impl Logged {
+    /// A message that is stored only because one before it was, which it must not overtake.
+    pub(crate) const BEHIND: Self =
+        Self { retention: RetentionClass::Day, history: false, history_alone: false };
+}
+
 /// Everything there is to know about publishing to one topic: to be kept beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Verdict {
@@ -22,8 +40,11 @@ pub(crate) struct Verdict {
     refusal: Option<Refusal>,
     rights: PublishRights,
     payload_bytes_max: u64,
-    /// How long its messages are kept; none: they are not stored.
+    /// How long its messages are kept; none: they are not stored for their own sake.
     pub(crate) history: Option<RetentionClass>,
+    class: DurabilityClass,
+    /// How long messages are kept for lasting sessions.
+    queued: RetentionClass,
 }
 
 impl Verdict {
@@ -48,10 +69,37 @@ impl Verdict {
         };
         let history = rule.and_then(|rule| rule.history);
         let history = history.map(|history| RetentionClass::for_secs(history.retention_secs));
+        let class = class_of(rules, topic);
+        let queued = RetentionClass::for_secs(limits.queued_secs_max);
         let longest = if history.is_some() { STORED_PAYLOAD_BYTES_MAX } else { u64::MAX };
         let payload_bytes_max =
             rule.and_then(|rule| rule.payload_bytes_max).map_or(longest, |max| max.min(longest));
-        Self { refusal, rights, payload_bytes_max, history }
+        Self { refusal, rights, payload_bytes_max, history, class, queued }
+    }
+
+    /// How a message goes that may be published; none: it is relayed. `lasting`: a lasting session wants it.
+    #[inline]
+    pub(crate) fn logged(&self, qos: Qos, retain: bool, lasting: bool) -> Option<Logged> {
+        let is_queued = qos != Qos::AtMostOnce
+            && match self.class {
+                DurabilityClass::Relay => false,
+                DurabilityClass::Logged => lasting,
+                DurabilityClass::Always | DurabilityClass::Synced => true,
+            };
+        if self.history.is_none() && !is_queued && !retain {
+            return None;
+        }
+        let queued = if is_queued { self.queued } else { RetentionClass::Day };
+        Some(Logged {
+            retention: self.history.map_or(queued, |history| history.max(queued)),
+            history: self.history.is_some(),
+            history_alone: !is_queued && !retain,
+        })
+    }
+
+    /// Whether messages of this QoS are taken only where they are stored for good before they are acknowledged.
+    pub(crate) fn needs_synced(&self, qos: Qos) -> bool {
+        self.class == DurabilityClass::Synced && qos != Qos::AtMostOnce
     }
 
     /// Whether one message may be published.
@@ -68,6 +116,17 @@ impl Verdict {
         }
         Ok(())
     }
+}
+
+/// Which messages of a topic are logged.
+pub(crate) fn class_of(rules: &InstanceRules, topic: &str) -> DurabilityClass {
+    let rule = rules.topics.get(topic::first_level(topic));
+    rule.and_then(|rule| rule.durability).unwrap_or(rules.document.durability)
+}
+
+/// Whether a message is too long to be stored.
+pub(crate) const fn is_too_long_to_store(payload: &[u8]) -> bool {
+    payload.len() as u64 > STORED_PAYLOAD_BYTES_MAX
 }
 
 /// The QoS to which a subscription is granted. A filter whose first level is a wildcard needs no provisioned topic: it
@@ -104,8 +163,9 @@ mod tests {
         rules.document.limits =
             InstanceLimits { topic_bytes_max: 16, topic_levels_max: 3, ..InstanceLimits::default() };
         let topics = [("up", None), ("small", Some(2))];
-        let topics = topics
-            .map(|(name, payload_bytes_max)| (name.into(), TopicRule { payload_bytes_max, history: None }));
+        let topics = topics.map(|(name, payload_bytes_max)| {
+            (name.into(), TopicRule { payload_bytes_max, ..TopicRule::default() })
+        });
         rules.topics = std::sync::Arc::new(topics.into_iter().collect());
         rules
     }
@@ -140,6 +200,35 @@ mod tests {
             let verdict = Verdict::of(rules, grants, topic);
             assert_eq!(verdict.check(qos, false, b"123"), expected, "{topic} {qos:?}");
             assert!(verdict.check(qos, true, b"").is_err(), "{topic} retained");
+        }
+    }
+
+    #[test]
+    fn which_messages_are_logged() {
+        let none = None;
+        let day = |history| Some(Logged { retention: RetentionClass::Day, history, history_alone: false });
+        let alone = Some(Logged { retention: RetentionClass::Week, history: true, history_alone: true });
+        let kept = Some(Logged { retention: RetentionClass::Week, history: true, history_alone: false });
+        let history = Some(RetentionClass::Week);
+        let (at_most, at_least) = (Qos::AtMostOnce, Qos::AtLeastOnce);
+        for (class, history, qos, retain, lasting, expected) in [
+            (DurabilityClass::Relay, None, at_least, false, true, none),
+            (DurabilityClass::Relay, None, at_least, true, false, day(false)),
+            (DurabilityClass::Relay, history, at_least, false, true, alone),
+            (DurabilityClass::Logged, None, at_least, false, false, none),
+            (DurabilityClass::Logged, None, at_least, false, true, day(false)),
+            (DurabilityClass::Logged, None, at_most, false, true, none),
+            (DurabilityClass::Logged, None, at_most, true, false, day(false)),
+            (DurabilityClass::Logged, history, at_most, false, true, alone),
+            (DurabilityClass::Logged, history, at_least, false, true, kept),
+            (DurabilityClass::Always, None, at_least, false, false, day(false)),
+            (DurabilityClass::Always, None, at_most, false, true, none),
+            (DurabilityClass::Synced, None, Qos::ExactlyOnce, false, false, day(false)),
+        ] {
+            let mut verdict = Verdict::of(&rules(TopicMode::Open), &Grants::default(), "up");
+            (verdict.class, verdict.history) = (class, history);
+            let logged = verdict.logged(qos, retain, lasting);
+            assert_eq!(logged, expected, "{class:?} {history:?} {qos:?} {retain} {lasting}");
         }
     }
 

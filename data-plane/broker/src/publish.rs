@@ -1,15 +1,17 @@
-//! A message comes in: may it, and where does it go?
+//! A message comes in: may it, where does it go, and does it go by way of the log?
 
 use std::rc::Rc;
 
+use contract::qos::Qos;
 use contract::refusal::Refusal;
-use engine::RetentionClass;
 use mqtt::Publish;
 
 use crate::client::Client;
-use crate::durable_appends::Owing;
 use crate::local_instance::LocalInstance;
-use crate::policy::Verdict;
+use crate::metrics::DropReason;
+use crate::owed::Owing;
+use crate::policy::{self, Logged, Verdict};
+use crate::retained::retained_bytes;
 use crate::routes::Route;
 use crate::topics::{Known, Topics};
 use crate::worker::Worker;
@@ -18,8 +20,8 @@ use crate::worker::Worker;
 pub(crate) struct Taken {
     /// Who wants it.
     pub(crate) route: Rc<Route>,
-    /// It goes by way of the log, and is kept there so long.
-    pub(crate) history: Option<RetentionClass>,
+    /// It goes by way of the log.
+    pub(crate) logged: Option<Logged>,
 }
 
 impl Worker {
@@ -43,7 +45,14 @@ impl Worker {
             if !known.route.is_current(&self.epochs) {
                 known.route = self.route(instance, publish.topic);
             }
-            Taken { route: Rc::clone(&known.route), history: known.verdict.history }
+            let route = &known.route;
+            let logged = known.verdict.logged(publish.qos, publish.retain, route.is_lasting());
+            let logged = if logged.is_some() || known.appends != [0; 2] {
+                self.settle_logged(client, known, publish, logged)?
+            } else {
+                None
+            };
+            Taken { route: Rc::clone(&known.route), logged }
         } else {
             self.learn(client, &mut topics, publish)?
         };
@@ -60,22 +69,88 @@ impl Worker {
         let verdict = Verdict::of(&rules, client.proof.borrow().grants(), publish.topic);
         verdict.check(publish.qos, publish.retain, publish.payload)?;
         let route = self.route(instance, publish.topic);
-        if !route.is_large() {
-            topics.insert(Known::new(publish.topic, rules.epoch, verdict, Rc::clone(&route)));
+        let mut known = Known::new(publish.topic, rules.epoch, verdict, Rc::clone(&route));
+        known.appends = topics.appends_of(publish.topic);
+        let logged = verdict.logged(publish.qos, publish.retain, route.is_lasting());
+        let logged = self.settle_logged(client, &mut known, publish, logged)?;
+        if route.is_large() {
+            topics.forget(known.appends[0].max(known.appends[1]));
+        } else {
+            topics.insert(known);
         }
-        Ok(Taken { route, history: verdict.history })
+        Ok(Taken { route, logged })
+    }
+
+    /// Whether a message is logged in the end, and keeps in mind that it is. It must not overtake one before it that
+    /// was and is still under way [MQTT-4.6.0-6]; and it must be possible.
+    fn settle_logged(
+        &self,
+        client: &Client,
+        known: &mut Known,
+        publish: &Publish<'_>,
+        logged: Option<Logged>,
+    ) -> Result<Option<Logged>, Refusal> {
+        let before = &mut known.appends[usize::from(publish.qos != Qos::AtMostOnce)];
+        if *before <= self.last_settled() {
+            *before = 0;
+        }
+        let behind = (*before != 0).then_some(Logged::BEHIND);
+        let logged = match self.hold_to_disk(&client.instance, logged) {
+            Some(logged) => logged,
+            None => match behind {
+                Some(behind) => behind,
+                None => return Ok(None),
+            },
+        };
+        self.may_log(&client.instance, &known.verdict, publish, known.retained_bytes)?;
+        if publish.retain {
+            known.retained_bytes = retained_bytes(publish);
+        }
+        *before = self.next_append();
+        Ok(Some(logged))
+    }
+
+    /// What is left of it when the disk is nearly full: then what is stored for the history alone no longer is.
+    pub(crate) fn hold_to_disk(&self, instance: &LocalInstance, logged: Option<Logged>) -> Option<Logged> {
+        let logged = logged?;
+        if logged.history_alone && self.history_stops.get() {
+            instance.counts.dropped(DropReason::HistoryStopped, 1);
+            return None;
+        }
+        Some(logged)
+    }
+
+    /// Whether a message may go by way of the log, as far as it is known before it is handed in. See
+    /// [`may_retain`](Self::may_retain) for `replaced`.
+    pub(crate) fn may_log(
+        &self,
+        instance: &LocalInstance,
+        verdict: &Verdict,
+        publish: &Publish<'_>,
+        replaced: u32,
+    ) -> Result<(), Refusal> {
+        if policy::is_too_long_to_store(publish.payload) {
+            return Err(Refusal::PayloadBytesMax);
+        }
+        if verdict.needs_synced(publish.qos) && !self.node.durable.is_synced() {
+            return Err(Refusal::StorageUnavailable);
+        }
+        if publish.retain && !publish.payload.is_empty() {
+            self.may_retain(instance, publish, replaced)?;
+        }
+        Ok(())
     }
 
     /// Hands an accepted message of a client on: to its receivers, or to the log.
     #[inline]
     pub(crate) fn pass_on(&self, client: &Client, taken: &Taken, publish: &Publish<'_>) {
-        match taken.history {
+        match taken.logged {
             None => self.hand_over(&client.instance, &taken.route, publish, &client.client_id),
-            Some(retention) => {
+            Some(logged) => {
                 let nobody = Owing::Nobody;
                 let owing =
                     publish.packet_id.map_or(nobody, |packet_id| Owing::Client(client.key, packet_id));
-                self.append(&client.instance, taken, retention, publish, &client.client_id, owing);
+                self.append(&client.instance, taken, logged, publish, &client.client_id, owing);
             }
         }
     }

@@ -61,11 +61,12 @@ impl Worker {
     pub(crate) fn end_round(&self) {
         self.end_clients();
         self.send_crossing();
+        self.write_sessions();
         self.submit_appends();
         self.write_output();
         self.next_turns();
         self.round_is_open.set(false);
-        if !self.ending.borrow().is_empty() {
+        if !self.ending.borrow().is_empty() || !self.dirty.borrow().is_empty() {
             self.open_round();
         }
     }
@@ -140,6 +141,10 @@ impl Worker {
         for client in with_output.drain(..) {
             client.has_output.set(false);
             self.guard(|| self.write(&client));
+            if client.stored().is_some() {
+                // It may take more now of what waits for it.
+                self.guard(|| self.tend(&client));
+            }
         }
         let mut next = self.with_output.borrow_mut();
         if next.is_empty() {

@@ -43,6 +43,12 @@ impl Route {
         self.receivers.len() > LARGE
     }
 
+    /// Whether a lasting session wants it, be its client connected or not.
+    #[inline]
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.receivers.is_lasting()
+    }
+
     /// The workers that have receivers.
     #[inline]
     pub(crate) fn workers(&self) -> u64 {

@@ -10,6 +10,7 @@ use router::ClientKey;
 use crate::buckets::Micros;
 use crate::client::{Client, Ending, Pause};
 use crate::clock::unix_now;
+use crate::lasting::SessionKey;
 use crate::local_instance::LocalInstance;
 use crate::sink::ClientSink;
 use crate::worker::Worker;
@@ -42,6 +43,14 @@ pub(crate) enum Timer {
     Instance(InstanceId),
     /// Time to forget what nobody uses.
     Sweep,
+    /// Time to hand in again what the log had no room for.
+    Submit,
+    /// A client may have something looked up again.
+    Look(ClientKey),
+    /// What a client has acknowledged is to be written.
+    Checkpoint(ClientKey),
+    /// Something of a lasting session may be due: its will, its end, or another try at writing it.
+    Session(SessionKey),
 }
 
 impl Worker {
@@ -103,6 +112,20 @@ impl Worker {
                     self.resume_waiting(&instance);
                 }
             }
+            Timer::Submit => self.retry_unsent(),
+            Timer::Look(key) => {
+                if let Some(client) = self.client(key) {
+                    client.stored_or_new().looks_later.set(false);
+                    self.tend(&client);
+                }
+            }
+            Timer::Checkpoint(key) => {
+                if let Some(client) = self.client(key) {
+                    client.stored_or_new().has_checkpoint.set(false);
+                    self.tend(&client);
+                }
+            }
+            Timer::Session(key) => self.look_at_session(key),
             Timer::Sweep => {
                 self.sweep();
                 self.schedule(self.millis().0 + SWEEP_MILLIS, Timer::Sweep);
@@ -126,9 +149,14 @@ impl Worker {
             return;
         }
         client.topics.borrow_mut().age();
+        if client.stored().is_some() {
+            self.tend(client);
+        }
         // What it may have said lies unread, and that is not its fault.
-        let is_paused =
-            matches!(client.pause.get(), Some(Pause::Rate | Pause::Instance | Pause::Turn | Pause::Log));
+        let is_paused = matches!(
+            client.pause.get(),
+            Some(Pause::Rate | Pause::Instance | Pause::Turn | Pause::Log | Pause::Welcome)
+        );
         if is_paused || client.is_resumed.get() {
             self.schedule(self.millis().0 + PAUSED_MILLIS, Timer::Deadline(client.key));
             return;
@@ -187,7 +215,7 @@ impl Worker {
         let now = self.now();
         let mut instances = self.instances.borrow_mut();
         instances.retain(|_, instance| {
-            let used = !instance.clients.borrow().is_empty();
+            let used = !instance.clients.borrow().is_empty() || !instance.lasting.borrow().is_empty();
             let keep = used || now.saturating_sub(instance.unused_since.get()) < SWEEP_MILLIS * 1000;
             if !keep {
                 self.keep_counts(instance);

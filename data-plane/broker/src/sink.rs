@@ -8,11 +8,13 @@ use std::sync::PoisonError;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
+use engine::Pos;
 use mqtt::{PacketId, Publish, PublishForm};
-use router::Subscriber;
-use session::{Accepted, Close, Sink};
+use router::{Inserted, Subscriber};
+use session::{Accepted, Close, PassedOver, Sink};
 
 use crate::client::{Client, Ending};
+use crate::metrics::DropReason;
 use crate::policy;
 use crate::publish::Taken;
 use crate::worker::Worker;
@@ -67,7 +69,7 @@ impl Sink for ClientSink<'_> {
     #[inline]
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal> {
         let taken = self.worker.accept(self.client, publish, self.bytes)?;
-        let accepted = if taken.history.is_none() { Accepted::Now } else { Accepted::Later };
+        let accepted = if taken.logged.is_none() { Accepted::Now } else { Accepted::Later };
         self.taken = Some(taken);
         Ok(accepted)
     }
@@ -84,13 +86,58 @@ impl Sink for ClientSink<'_> {
         let subscriber = Subscriber { worker: self.worker.id, client: self.client.key, qos };
         let subscriptions_max = rules.document.limits.subscriptions_max;
         let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
-        routes.insert(filter, subscriber, subscriptions_max)?;
+        let inserted = routes.insert(filter, subscriber, subscriptions_max)?;
+        if self.client.lasting().is_some() {
+            let was_kept = matches!(inserted, Inserted::Replaced(before) if before != Qos::AtMostOnce);
+            match (was_kept, qos != Qos::AtMostOnce) {
+                (false, true) => routes.insert_lasting(filter)?,
+                (true, false) => {
+                    routes.remove_lasting(filter);
+                }
+                (false, false) | (true, true) => {}
+            }
+        }
+        drop(routes);
+        self.worker.want_retained(self.client, filter, qos);
         Ok(qos)
     }
 
+    fn took(&mut self, _pos: Pos, bytes: u32) {
+        let (client, now) = (self.client, self.worker.now());
+        let (instance, paces) = (&client.instance, client.instance.paces());
+        instance.counts.went_out(bytes);
+        client.outbound.take(now, &paces.client_out, 1, bytes as usize);
+        instance.outbound.take(now, &paces.outbound, 1, bytes as usize);
+    }
+
+    fn passed_over(&mut self, _pos: Pos, why: PassedOver) {
+        let reason = match why {
+            PassedOver::MessageExpired => DropReason::MessageExpired,
+            PassedOver::TooLong => DropReason::TooLong,
+        };
+        self.client.instance.counts.dropped(reason, 1);
+    }
+
+    fn watermark(&self) -> Pos {
+        self.worker.since()
+    }
+
     fn unsubscribe(&mut self, filter: &TopicFilter) {
+        if let Some(stored) = self.client.stored() {
+            stored.retained.borrow_mut().forget(filter);
+        }
         let mut routes = self.client.instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
-        routes.remove(filter, self.worker.id, self.client.key);
+        let (worker, client) = (self.worker.id, self.client.key);
+        if self.client.lasting().is_none() {
+            routes.remove(filter, worker, client);
+            return;
+        }
+        // Which QoS it had is said by what replaces it.
+        let before = routes.insert(filter, Subscriber { worker, client, qos: Qos::AtMostOnce }, u64::MAX);
+        routes.remove(filter, worker, client);
+        if matches!(before, Ok(Inserted::Replaced(before)) if before != Qos::AtMostOnce) {
+            routes.remove_lasting(filter);
+        }
     }
 
     fn refused(&mut self, refusal: Refusal) {

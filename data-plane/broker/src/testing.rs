@@ -10,6 +10,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use contract::base64::Base64;
 use contract::claims::{AUDIENCE, TokenClaims};
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{
     Authentication, Change, CredentialDocument, CredentialSecret, Document, Generation, InstanceDocument,
     InstanceState, PasswordVerifier, ScramKeys, SigningKeyDocument, TopicMode,
@@ -57,6 +58,8 @@ pub(crate) fn document(number: u128) -> InstanceDocument {
         state: InstanceState::Running,
         topic_mode: TopicMode::Open,
         authentication: vec![Authentication::Token, Authentication::Password],
+        durability: DurabilityClass::default(),
+        queue_overflow: QueueOverflow::default(),
         limits: InstanceLimits::default(),
     }
 }
@@ -202,6 +205,23 @@ impl Fixture {
         Given::workers(workers).start()
     }
 
+    /// Stops the node, and starts it again on the log of the test. What the old one writes with its end is lost, if the
+    /// log loses it: that is a crash.
+    pub(crate) async fn restart_on_log(self) -> Self {
+        let Self { broker, log, given, key, generation, dir } = self;
+        broker.stop().await;
+        log.lose(false);
+        let (config, extras) = given.clone();
+        let engine = log.engine();
+        let broker = crate::app::start_on(config, extras, |_| Ok(engine)).expect("starts again");
+        Self { broker, log, given, key, generation, dir }
+    }
+
+    /// How often messages were dropped for this reason.
+    pub(crate) async fn dropped(&self, reason: crate::DropReason) -> u64 {
+        self.broker.metrics().await.total.dropped.get(&reason).copied().unwrap_or(0)
+    }
+
     /// Stops the node, and starts it again on what it has stored in files.
     pub(crate) async fn restart(self) -> Self {
         let Self { broker, log, given, key, generation, dir } = self;
@@ -224,6 +244,15 @@ impl Fixture {
         closed.get(&7).copied().unwrap_or_default()
     }
 
+    /// Gives an instance the key with which tokens are signed here.
+    pub(crate) async fn put_key(&mut self, instance: u128) {
+        let key = Ed25519KeyPair::from_pkcs8(&self.key).expect("a key");
+        let public_key = Base64(key.public_key().as_ref().to_vec());
+        let instance = instance_id(instance);
+        let document = SigningKeyDocument { instance, kid: KID.into(), public_key, verifies_until: None };
+        self.put(Document::SigningKey(document)).await;
+    }
+
     pub(crate) async fn put(&mut self, document: Document) {
         self.change(&[Change::Put { document: Box::new(document) }]).await;
     }
@@ -236,6 +265,16 @@ impl Fixture {
     /// A client of an instance with every right, connected by a token of its own.
     pub(crate) async fn client(&self, instance: u128, client_id: &str) -> Peer {
         self.client_with(&claims(instance, client_id), client_id).await
+    }
+
+    /// A client whose session is kept; it is `present` when there was one already.
+    pub(crate) async fn lasting_client(&self, client_id: &str, present: bool) -> Peer {
+        let token = self.sign(&claims(1, client_id));
+        let mut peer = self.peer().await;
+        peer.connect(&Connect { clean_session: false, ..connect(client_id, &token) }).await;
+        let expected = if present { "connack with a session" } else { "connack 0" };
+        assert_eq!(peer.next().await, expected, "{client_id}");
+        peer
     }
 
     /// A client connected by a token with these claims.
@@ -330,6 +369,11 @@ impl Peer {
         self.stream.write_all(bytes).await.expect("is sent");
     }
 
+    /// Sends; false when the connection has gone.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
     pub(crate) async fn connect(&mut self, connect: &Connect<'_>) {
         let mut bytes = Vec::new();
         client::connect(&mut bytes, connect).expect("is written");
@@ -352,10 +396,20 @@ impl Peer {
     }
 
     pub(crate) async fn publish(&mut self, topic: &str, payload: &str, qos: Qos) -> u16 {
+        self.publish_as(topic, payload, qos, false).await
+    }
+
+    /// Publishes a message to be kept for its topic at QoS 1, and waits for the acknowledgement.
+    pub(crate) async fn retain(&mut self, topic: &str, payload: &str) {
+        let packet_id = self.publish_as(topic, payload, Qos::AtLeastOnce, true).await;
+        assert_eq!(self.next().await, format!("puback {packet_id}"));
+    }
+
+    pub(crate) async fn publish_as(&mut self, topic: &str, payload: &str, qos: Qos, retain: bool) -> u16 {
         let packet_id = (qos != Qos::AtMostOnce).then(|| self.packet_id());
         let mut bytes = Vec::new();
         let payload = payload.as_bytes();
-        let publish = Publish { dup: false, qos, retain: false, topic, packet_id, payload };
+        let publish = Publish { dup: false, qos, retain, topic, packet_id, payload };
         mqtt::publish(&mut bytes, &publish).expect("is written");
         self.send(&bytes).await;
         packet_id.map_or(0, PacketId::get)
@@ -381,6 +435,26 @@ impl Peer {
         client::pubrel(&mut bytes, PacketId::new(packet_id).expect("from 1"));
         self.send(&bytes).await;
         assert_eq!(self.next().await, format!("pubcomp {packet_id}"));
+    }
+
+    /// Answers the last message with this packet.
+    pub(crate) async fn answer(&mut self, write: fn(&mut Vec<u8>, PacketId)) {
+        let mut bytes = Vec::new();
+        write(&mut bytes, self.last_packet_id.expect("of QoS 1 or 2"));
+        self.send(&bytes).await;
+    }
+
+    /// The next message, acknowledged.
+    pub(crate) async fn take(&mut self) -> String {
+        let message = self.next().await;
+        self.answer(mqtt::encode::puback).await;
+        message
+    }
+
+    /// Says DISCONNECT, and waits until it is served.
+    pub(crate) async fn leave(mut self) {
+        self.send(&[0xE0, 0]).await;
+        assert_eq!(self.next().await, "closed");
     }
 
     /// The next packet, as text; `closed` when the connection has been closed.
@@ -437,9 +511,10 @@ fn render(packet: &ServerPacket<'_>) -> String {
         ServerPacket::ConnAck { session_present: false, code } => format!("connack {}", *code as u8),
         ServerPacket::ConnAck { session_present: true, .. } => "connack with a session".into(),
         ServerPacket::Publish(publish) => {
-            assert!(!publish.dup && !publish.retain, "neither sent again nor kept");
             let payload = String::from_utf8_lossy(publish.payload);
-            format!("publish {} {} {payload}", publish.qos.bits(), publish.topic)
+            let again = if publish.dup { "again " } else { "" };
+            let kept = if publish.retain { "retained " } else { "" };
+            format!("{again}{kept}publish {} {} {payload}", publish.qos.bits(), publish.topic)
         }
         ServerPacket::PubAck(packet_id) => format!("puback {packet_id}"),
         ServerPacket::PubRec(packet_id) => format!("pubrec {packet_id}"),

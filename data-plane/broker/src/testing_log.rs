@@ -1,16 +1,18 @@
-//! A log for tests: it is in memory, and stores when the test lets it, or not at all.
+//! A log for tests: an engine in memory behind a gate, which stores when the test lets it, or not at all.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use contract::ids::InstanceId;
-use contract::message::{MessageId, MessagesAnswer};
+use engine::memory::{Memory, MemoryOptions};
 use engine::{
-    Append, AppendError, Bounds, Committed, CommittedBatch, Durability, FollowError, Follower, FoundMessage,
-    History, HistoryQuery, HistoryRules, Log, Page, Pos, QueryError, ReadError, Refused, RefusedWhy, Shard,
+    Append, AppendError, Bounds, Durability, FollowError, Follower, Key, Log, Page, Pos, RETAINED_PREFIX,
+    ReadError, Refused, RefusedWhy, SCAN_MAX, Shard, State as _,
 };
 
-use crate::durable::{Engine, Health};
+use crate::clock::unix_now;
+use crate::durable::{Engine, Health, SHARD};
+use crate::restore;
 use crate::testing::wait_for;
 
 /// What each worker may have under way.
@@ -18,29 +20,30 @@ pub(crate) const CREDIT: usize = 8 * 1024 * 1024;
 
 /// The log; held by the test and by the node.
 pub(crate) struct HeldLog {
+    memory: Arc<Memory>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Taken and not completed, the oldest first.
+    /// Taken and not handed on, the oldest first.
     taken: VecDeque<Append>,
-    followers: Vec<Follower>,
-    /// In log order.
-    stored: Vec<CommittedBatch>,
     is_held: bool,
     /// What is taken is not stored.
     loses: bool,
     refuses: Option<RefusedWhy>,
     credit: usize,
+    /// The disk is nearly full.
+    is_nearly_full: bool,
 }
 
 impl HeldLog {
     /// A log that stores at once.
     pub(crate) fn new() -> Arc<Self> {
         let state = State { credit: CREDIT, ..State::default() };
-        let log = Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() });
+        let memory = Arc::new(Memory::start(MemoryOptions::new(unix_now)));
+        let log = Arc::new(Self { memory, state: Mutex::new(state), changed: Condvar::new() });
         let weak = Arc::downgrade(&log);
         std::thread::spawn(move || run(&weak));
         log
@@ -52,11 +55,38 @@ impl HeldLog {
             Some(why) => Health::Fails(why.to_string()),
             None => Health::Good,
         };
+        let this = Arc::clone(self);
+        let history_stops = move || this.lock().is_nearly_full;
+        let memory = Arc::clone(&self.memory);
+        let retained = move |instance| {
+            let prefix = RETAINED_PREFIX.as_bytes();
+            let found = restore::wait(memory.scan(instance, prefix, None, SCAN_MAX)).expect("is in memory");
+            let bytes = found.iter().map(|(_, document)| document.body.len() as u64).sum();
+            (found.len() as u64, bytes)
+        };
         Engine {
             log: Arc::clone(self) as Arc<dyn Log>,
-            history: Arc::clone(self) as Arc<dyn History>,
+            history: Arc::clone(&self.memory) as _,
+            state: Arc::clone(&self.memory) as _,
+            replay: Arc::clone(&self.memory) as _,
+            retained: Arc::new(retained),
             health: Arc::new(health),
+            history_stops: Arc::new(history_stops),
+            durability: Durability::Process,
         }
+    }
+
+    /// From now on nothing is stored for the history alone, or is again.
+    pub(crate) fn fill_disk(&self, is_nearly_full: bool) {
+        self.change(|state| state.is_nearly_full = is_nearly_full);
+    }
+
+    /// Puts something that is none in the place of a document.
+    pub(crate) fn damage(&self, instance: InstanceId, key: &str) {
+        let key = Key::new(key.as_bytes()).expect("a key");
+        let found = restore::wait(self.memory.load(instance, &key)).expect("is in memory");
+        let rev = found.expect("is there").rev;
+        restore::wait(self.memory.put(instance, &key, b"?".to_vec(), rev)).expect("is put");
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -89,6 +119,11 @@ impl HeldLog {
         self.change(|state| state.credit = bytes);
     }
 
+    /// Whether it has taken something and not completed it.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.lock().taken.is_empty()
+    }
+
     /// Messages that it has taken and not completed.
     pub(crate) fn held_messages(&self) -> u32 {
         self.lock().taken.iter().map(|append| append.batch.len()).sum()
@@ -102,9 +137,16 @@ impl HeldLog {
 
     /// The payloads of what is stored, in the order of the log.
     pub(crate) fn payloads(&self) -> Vec<String> {
-        let state = self.lock();
-        let envelopes = state.stored.iter().flat_map(|batch| batch.batch.iter());
+        let page = self.memory.read(SHARD, Pos::START, usize::MAX).expect("nothing is trimmed");
+        let envelopes = page.batches.iter().flat_map(|batch| batch.batch.iter());
         envelopes.map(|it| String::from_utf8_lossy(it.expect("written here").payload).into_owned()).collect()
+    }
+
+    /// The keys of documents of an instance that begin so.
+    pub(crate) fn keys(&self, instance: InstanceId, prefix: &str) -> Vec<String> {
+        let found = restore::wait(self.memory.scan(instance, prefix.as_bytes(), None, SCAN_MAX));
+        let found = found.expect("is in memory").into_iter();
+        found.map(|(key, _)| String::from_utf8_lossy(key.as_bytes()).into_owned()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,80 +172,49 @@ fn run(log: &Weak<HeldLog>) {
 }
 
 fn complete(log: &HeldLog, taken: VecDeque<Append>, loses: bool) {
-    if loses {
-        for append in taken {
+    for append in taken {
+        if loses {
             (append.completion)(Err(AppendError::NotStored));
+        } else {
+            log.memory.submit(SHARD, append).expect("its bounds are as wide as the gate's");
         }
-        return;
     }
-    let mut state = log.lock();
-    let from = state.stored.len() as u64 + 1;
-    let mut completions = Vec::new();
-    let mut batches = Vec::new();
-    for (record, append) in (from..).zip(taken) {
-        let Append { id, origin, batch, completion } = append;
-        completions
-            .push((completion, Committed { record, messages: batch.len(), durability: Durability::Process }));
-        batches.push(CommittedBatch { record, id, origin, batch });
-    }
-    state.stored.extend_from_slice(&batches);
-    let mut followers = std::mem::take(&mut state.followers);
-    drop(state);
-    for (completion, committed) in completions {
-        completion(Ok(committed));
-    }
-    let batches = batches.into();
-    for follower in &mut followers {
-        follower(&batches);
-    }
-    log.lock().followers.append(&mut followers);
 }
 
 impl Log for HeldLog {
-    fn submit(&self, _shard: Shard, append: Append) -> Result<(), Refused> {
+    fn submit(&self, shard: Shard, append: Append) -> Result<(), Refused> {
         assert!(append.is_valid(), "{append:?}");
         if let Some(why) = self.lock().refuses {
             return Err(append.refused(why));
         }
-        if append.batch.as_bytes().len() > self.room_bytes(Shard(0), append.origin) {
+        if append.batch.as_bytes().len() > self.room_bytes(shard, append.origin) {
             return Err(append.refused(RefusedWhy::NoRoom));
         }
         self.change(|state| state.taken.push_back(append));
         Ok(())
     }
 
-    fn room_bytes(&self, _shard: Shard, origin: u16) -> usize {
+    fn room_bytes(&self, shard: Shard, origin: u16) -> usize {
         let state = self.lock();
         let own = state.taken.iter().filter(|append| append.origin == origin);
         let taken: usize = own.map(|append| append.batch.as_bytes().len()).sum();
-        if state.refuses.is_some() { 0 } else { state.credit.saturating_sub(taken) }
+        let under_way = CREDIT - self.memory.room_bytes(shard, origin);
+        if state.refuses.is_some() { 0 } else { state.credit.saturating_sub(taken + under_way) }
     }
 
-    fn read(&self, _shard: Shard, _from: Pos, _bytes_max: usize) -> Result<Page, ReadError> {
-        Err(ReadError::Failed)
+    fn read(&self, shard: Shard, from: Pos, bytes_max: usize) -> Result<Page, ReadError> {
+        self.memory.read(shard, from, bytes_max)
     }
 
-    fn bounds(&self, _shard: Shard) -> Result<Bounds, ReadError> {
-        Err(ReadError::Failed)
+    fn bounds(&self, shard: Shard) -> Result<Bounds, ReadError> {
+        self.memory.bounds(shard)
     }
 
-    fn trim(&self, _shard: Shard, _before: Pos) -> Result<(), ReadError> {
-        Err(ReadError::Failed)
+    fn trim(&self, shard: Shard, before: Pos) -> Result<(), ReadError> {
+        self.memory.trim(shard, before)
     }
 
-    fn follow(&self, _shard: Shard, follower: Follower) -> Result<Pos, FollowError> {
-        self.change(|state| state.followers.push(follower));
-        Ok(Pos::of_record(self.lock().stored.len() as u64 + 1))
-    }
-}
-
-/// Nothing is found again in it.
-impl History for HeldLog {
-    fn query(&self, _: InstanceId, _: &HistoryQuery, _: &HistoryRules) -> Result<MessagesAnswer, QueryError> {
-        Err(QueryError::Failed)
-    }
-
-    fn get(&self, _: InstanceId, _: MessageId, _: &HistoryRules) -> Result<FoundMessage, QueryError> {
-        Err(QueryError::Failed)
+    fn follow(&self, shard: Shard, follower: Follower) -> Result<Pos, FollowError> {
+        self.memory.follow(shard, follower)
     }
 }

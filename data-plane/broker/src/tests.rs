@@ -1,15 +1,21 @@
 //! The node over sockets: what a device, or an attacker, sees of it. Each scenario runs with one worker and with
 //! three, over which every instance is then spread.
 
+mod chaos;
+mod classes;
 mod connecting;
 mod durable;
 mod exactly_once;
+mod lasting;
 mod limits;
 mod messages;
 mod one_worker;
 mod reconfiguration;
+mod retained;
+mod rounds;
 mod sampling;
 mod survival;
+mod sweeping;
 mod ways;
 
 /// The numbers of workers that every scenario runs with.

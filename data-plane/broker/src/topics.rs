@@ -16,11 +16,15 @@ pub(crate) struct Known {
     epoch: u64,
     pub(crate) verdict: Verdict,
     pub(crate) route: Rc<Route>,
+    /// The numbers of the last appends that messages of it were in, at QoS 0 and above; 0: none that is not settled.
+    pub(crate) appends: [u64; 2],
+    /// Bytes of its retained message, whose place the next one takes, as far as is known here; 0: there is none.
+    pub(crate) retained_bytes: u32,
 }
 
 impl Known {
     pub(crate) fn new(topic: &str, epoch: u64, verdict: Verdict, route: Rc<Route>) -> Self {
-        Self { topic: topic.into(), epoch, verdict, route }
+        Self { topic: topic.into(), epoch, verdict, route, appends: [0; 2], retained_bytes: 0 }
     }
 }
 
@@ -28,7 +32,9 @@ impl Known {
 #[derive(Default)]
 pub(crate) struct Topics {
     known: Vec<Known>,
-    is_used: bool,
+    /// The last append with a message of a topic that is not remembered any more, and in the lowest bit whether
+    /// something was learnt.
+    forgotten: u64,
 }
 
 impl Topics {
@@ -50,23 +56,42 @@ impl Topics {
 
     /// Remembers a topic, in place of the same one or of one that was not used lately.
     pub(crate) fn insert(&mut self, known: Known) {
-        self.is_used = true;
-        self.known.retain(|other| other.topic != known.topic);
-        self.known.truncate(TOPICS_MAX - 1);
+        self.forgotten |= 1;
+        if let Some(at) = self.known.iter().position(|other| other.topic == known.topic) {
+            self.known.remove(at);
+        }
+        while self.known.len() >= TOPICS_MAX {
+            let last = self.known.pop();
+            self.forget(last.iter().flat_map(|known| known.appends).max().unwrap_or(0));
+        }
         self.known.insert(0, known);
     }
 
     /// Forgets everything: the client's rights have changed.
     pub(crate) fn clear(&mut self) {
+        let last = self.known.iter().flat_map(|known| known.appends).max();
+        self.forget(last.unwrap_or(0));
         self.known = Vec::new();
+    }
+
+    /// A topic is not remembered of which a message was in this append.
+    pub(crate) fn forget(&mut self, append: u64) {
+        self.forgotten = (self.forgotten >> 1).max(append) << 1 | self.forgotten & 1;
+    }
+
+    /// The numbers of the last appends with messages of a topic, at QoS 0 and above, or later ones.
+    pub(crate) fn appends_of(&self, topic: &str) -> [u64; 2] {
+        let known = self.known.iter().find(|known| *known.topic == *topic);
+        known.map_or([self.forgotten >> 1; 2], |known| known.appends)
     }
 
     /// Forgets everything, if nothing was learnt since it was last asked to: an idle client is to cost nothing, and a
     /// busy one learns again at the price of one look.
     pub(crate) fn age(&mut self) {
-        if !std::mem::take(&mut self.is_used) {
+        if self.forgotten & 1 == 0 {
             self.clear();
         }
+        self.forgotten &= !1;
     }
 }
 

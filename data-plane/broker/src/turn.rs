@@ -6,11 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use contract::qos::Qos;
 use contract::refusal::Refusal;
 use mqtt::{DecodeError, Packet};
 
 use crate::buckets::{Bucket, Micros};
 use crate::client::{Client, Ending, Pause};
+use crate::durable_appends::record_bytes;
 use crate::schedule::Timer;
 use crate::sink::ClientSink;
 use crate::transport::Received;
@@ -213,6 +215,10 @@ impl Worker {
         #[cfg(test)]
         assert!(publish.is_none_or(|publish| publish.topic != FAILS), "on purpose");
         let subscribes = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
+        if let Some(publish) = publish.filter(|it| it.qos == Qos::ExactlyOnce && client.lasting().is_some()) {
+            // That it was received is noted from here on, and must not go into a batch that the message does not fit in.
+            self.make_room_in_batch(record_bytes(&publish, &client.client_id));
+        }
         let mut sink = ClientSink::new(self, client, bytes);
         if let Some(session) = client.session.borrow_mut().as_mut() {
             session.handle(self.millis(), packet, &mut sink);
@@ -220,6 +226,9 @@ impl Worker {
         let (taken, wrote) = sink.done();
         if wrote {
             self.note_output(client);
+        }
+        if client.stored().is_some() {
+            self.tend(client);
         }
         let Some(publish) = publish else { return !subscribes || self.pace_subscribe(client) };
         let mut has_room = true;

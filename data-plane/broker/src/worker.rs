@@ -13,7 +13,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use contract::ids::InstanceId;
-use engine::Batch;
+use engine::{Batch, Pos};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use router::{ClientKey, Epochs, Scratch, WorkerId};
@@ -26,6 +26,7 @@ use crate::buckets::Micros;
 use crate::client::Client;
 use crate::command::Command;
 use crate::durable_appends::Appends;
+use crate::lasting::LastingClient;
 use crate::local_instance::LocalInstance;
 use crate::metrics::Counts;
 use crate::node::Node;
@@ -67,6 +68,20 @@ pub(crate) struct Worker {
     pub(crate) wheel: RefCell<Wheel<Timer>>,
     pub(crate) timer_is_sooner: Notify,
     pub(crate) timer_set_to: Cell<u64>,
+    /// How far in the log everything has been taken in here.
+    pub(crate) watermark: Cell<Pos>,
+    /// Lasting sessions, by the slots of their keys.
+    pub(crate) sessions: RefCell<Slab<Rc<LastingClient>>>,
+    /// Those of them that are written with the batch of this round.
+    pub(crate) dirty: RefCell<Vec<Rc<LastingClient>>>,
+    /// Look-ups under way.
+    pub(crate) looking: Cell<usize>,
+    /// Clients that wait until there may be more.
+    pub(crate) waiting_to_look: RefCell<VecDeque<ClientKey>>,
+    /// Nothing is stored for the history alone: the disk is nearly full.
+    pub(crate) history_stops: Cell<bool>,
+    /// When that was last looked at.
+    pub(crate) disk_seen_at: Cell<Micros>,
     /// This round's messages for each other worker.
     pub(crate) crossing: RefCell<Box<[Batch]>>,
     pub(crate) appends: Appends,
@@ -109,6 +124,13 @@ impl Worker {
             wheel: RefCell::new(Wheel::new(now / 1000)),
             timer_is_sooner: Notify::new(),
             timer_set_to: Cell::new(u64::MAX),
+            watermark: Cell::new(node.crossing.committed(id)),
+            sessions: RefCell::default(),
+            dirty: RefCell::default(),
+            looking: Cell::new(0),
+            waiting_to_look: RefCell::default(),
+            history_stops: Cell::new(false),
+            disk_seen_at: Cell::new(0),
             crossing: RefCell::new((0..node.commands.len()).map(|_| Batch::new()).collect()),
             appends: Appends::new(),
             lingering: Rc::default(),

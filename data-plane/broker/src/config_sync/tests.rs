@@ -6,6 +6,7 @@ mod owed;
 
 use std::sync::Mutex;
 
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{
     Change, CredentialDocument, Document, ExportPage, FORMAT_VERSION, InstanceDocument, InstanceState,
     TopicDocument, TopicMode, Urgent, UrgentEntry,
@@ -154,6 +155,8 @@ fn instance() -> Document {
         state: InstanceState::Running,
         topic_mode: TopicMode::Open,
         authentication: Vec::new(),
+        durability: DurabilityClass::default(),
+        queue_overflow: QueueOverflow::default(),
         limits: InstanceLimits::default(),
     })
 }
@@ -164,6 +167,7 @@ fn topic(name: &str) -> Document {
         name: name.to_owned(),
         payload_bytes_max: None,
         history: None,
+        durability: None,
     })
 }
 

@@ -91,7 +91,13 @@ impl Scene {
         let history = TopicHistory { retention_secs: 60, retention_bytes: None, since: UnixMillis(0) };
         let topic = |name: &str, history| {
             let (instance, name) = (instance_id(1), name.to_owned());
-            Document::Topic(TopicDocument { instance, name, payload_bytes_max: None, history })
+            Document::Topic(TopicDocument {
+                instance,
+                name,
+                payload_bytes_max: None,
+                history,
+                durability: None,
+            })
         };
         let fixture = Given::workers(1).with(topic("cars", Some(history))).with(topic("bikes", None)).start();
         let call_key = Arc::new(OnceLock::new());
@@ -281,5 +287,9 @@ async fn an_application_publishes_to_those_who_want_it() {
     let answer: PublishAnswer = serde_json::from_value(told.body).expect("an answer");
     assert_eq!((answer.id, answer.matched), (None, 0));
     let told = scene.publish("cars/a", true).await;
-    assert_eq!((told.status, told.body["code"].as_str()), (409, Some("retain_not_supported")));
+    let answer: PublishAnswer = serde_json::from_value(told.body).expect("an answer");
+    assert!(answer.id.is_some(), "what is retained is stored");
+    let mut late = scene.fixture.client(1, "late").await;
+    late.subscribe(&[("cars/#", Qos::AtMostOnce)]).await;
+    assert!(late.next().await.starts_with("retained publish 0 cars/a"));
 }

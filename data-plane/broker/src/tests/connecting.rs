@@ -99,7 +99,7 @@ async fn a_token_must_hold_now_and_be_signed_by_its_instance() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_is_refused_and_said() {
+async fn what_is_not_granted_is_refused_and_said() {
     let fixture = Fixture::start(1);
     let mut narrow = claims(1, "car");
     narrow.grants = grants(r#"[{"actions":["publish"],"topic_filter":"up/#"}]"#);
@@ -107,12 +107,11 @@ async fn what_is_not_served_yet_is_refused_and_said() {
     let will = |topic, qos, retain| Some(Will { topic, payload: b"gone", qos, retain });
     let good = connect("car", &token);
     for (connect, answer, refusal) in [
-        (Connect { clean_session: false, ..good }, "connack 5", Refusal::SessionNotSupported),
         (Connect { clean_session: false, client_id: "", ..good }, "connack 2", Refusal::ClientIdInvalid),
         (
             Connect { will: will("up/x", Qos::AtMostOnce, true), ..good },
             "connack 5",
-            Refusal::WillNotSupported,
+            Refusal::WillNotAuthorized,
         ),
         (
             Connect { will: will("down/x", Qos::AtMostOnce, false), ..good },

@@ -31,6 +31,7 @@ fn topic(name: &str, is_stored: bool) -> Document {
         name: name.into(),
         payload_bytes_max: None,
         history: is_stored.then_some(history),
+        durability: None,
     })
 }
 
@@ -321,8 +322,15 @@ async fn what_an_application_has_given_up_is_not_published() {
         drop(outcome);
         let (shared, topic) = (Arc::clone(&shared), topic.parse().expect("a topic"));
         let payload = b"given up".to_vec();
-        let given_up =
-            ApiPublish { shared, topic, payload, qos: AtLeastOnce, publisher: "application".into(), answer };
+        let given_up = ApiPublish {
+            shared,
+            topic,
+            payload,
+            qos: AtLeastOnce,
+            retain: false,
+            publisher: "application".into(),
+            answer,
+        };
         let sent = node.commands[0].send(Command::Publish(Box::new(given_up))).await;
         assert!(sent.is_ok(), "the worker lives");
     }
@@ -367,8 +375,6 @@ async fn an_application_is_refused_by_name() {
     assert_eq!(publish(&fixture, "$SYS/x", "x").await, refused(Refusal::NotAuthorized));
     assert_eq!(publish(&fixture, "up", &"x".repeat(1_000)).await, refused(Refusal::PacketBytesMax));
     let control = fixture.broker.control();
-    let retained = control.publish(instance_id(1), "up", Vec::new(), AtMostOnce, true, "a").await;
-    assert_eq!(retained, refused(Refusal::RetainNotSupported));
     let nowhere = InstanceId(Uuid::from_u128(9));
     let unknown = control.publish(nowhere, "up", Vec::new(), AtMostOnce, false, "a").await;
     assert_eq!(unknown, Err(PublishError::InstanceUnknown));

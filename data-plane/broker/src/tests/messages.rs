@@ -179,7 +179,13 @@ async fn only_provisioned_topics_are_taken() {
     let instance = contract::feed::InstanceDocument { topic_mode: TopicMode::Provisioned, ..document(1) };
     let topic = |name: &str, payload_bytes_max| {
         let name = name.into();
-        Document::Topic(TopicDocument { instance: instance_id(1), name, payload_bytes_max, history: None })
+        Document::Topic(TopicDocument {
+            instance: instance_id(1),
+            name,
+            payload_bytes_max,
+            history: None,
+            durability: None,
+        })
     };
     let mut given = Given::workers(1).with(topic("up", None)).with(topic("small", Some(3)));
     given.documents[0] = Document::Instance(instance);
@@ -195,17 +201,6 @@ async fn only_provisioned_topics_are_taken() {
     assert_eq!(client.next().await, "publish 0 small 123");
     assert_eq!(fixture.refused(Refusal::TopicNotProvisioned).await, 2);
     assert_eq!(fixture.refused(Refusal::PayloadBytesMax).await, 1);
-}
-
-#[tokio::test]
-async fn what_is_not_served_yet_closes() {
-    let fixture = Fixture::start(1);
-    for (bytes, count) in [(&b"\x33\x06\x00\x01a\x00\x01x"[..], 1), (b"\x31\x04\x00\x01ax", 2)] {
-        let mut client = fixture.client(1, "car").await;
-        client.send(bytes).await;
-        assert_eq!(client.next().await, "closed");
-        assert_eq!(fixture.refused(Refusal::RetainNotSupported).await, count);
-    }
 }
 
 #[tokio::test]

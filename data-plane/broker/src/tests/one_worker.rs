@@ -22,7 +22,7 @@ use crate::worker::Worker;
 /// The longest that a client's timer is left in the wheel.
 const TIMER_MILLIS_MAX: u64 = 300_000;
 
-fn newcomer(instance: &Arc<Instance>, stream: TcpStream) -> Command {
+pub(super) fn newcomer(instance: &Arc<Instance>, stream: TcpStream) -> Command {
     let mut document = credential(1, "meter", ALL);
     let secret = Box::new(document.secrets.remove(0));
     document.secrets.push((*secret).clone());
@@ -31,6 +31,7 @@ fn newcomer(instance: &Arc<Instance>, stream: TcpStream) -> Command {
     let transport = Transport::new(stream, Layers::default()).into_parts().expect("a socket");
     Command::Admit(Box::new(Newcomer {
         transport,
+        clean_session: true,
         rest: Vec::new(),
         client_id: "car".into(),
         keep_alive_secs: u16::MAX,
@@ -41,21 +42,23 @@ fn newcomer(instance: &Arc<Instance>, stream: TcpStream) -> Command {
 }
 
 /// A worker of a node that has no other thread, and instance 1.
-struct Alone {
-    runtime: tokio::runtime::LocalRuntime,
-    node: Arc<Node>,
-    worker: Rc<Worker>,
-    instance: Arc<Instance>,
+pub(super) struct Alone {
+    pub(super) runtime: tokio::runtime::LocalRuntime,
+    pub(super) node: Arc<Node>,
+    pub(super) worker: Rc<Worker>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) log: Arc<HeldLog>,
     _dir: tempfile::TempDir,
 }
 
-fn alone() -> Alone {
+pub(super) fn alone() -> Alone {
     let dir = tempfile::tempdir().expect("a directory");
     let Given { config, mut documents, .. } = Given::workers(1);
     documents.push(Document::Credential(credential(1, "meter", ALL)));
     fill(dir.path(), &documents);
     let replica = Arc::new(replica::Replica::open(&dir.path().join("replica")).expect("opens"));
-    let (node, mut receivers) = Node::new(config, replica, HeldLog::new().engine(), [0; 8]).expect("follows");
+    let log = HeldLog::new();
+    let (node, mut receivers) = Node::new(config, replica, log.engine(), [0; 8]).expect("follows");
     let Document::Instance(document) = &documents[0] else { panic!("an instance comes first") };
     let instance = node.instances.get(document.id, &document.limits, 0);
     let commands = receivers.pop().expect("of the one worker");
@@ -64,12 +67,12 @@ fn alone() -> Alone {
         .build_local(LocalOptions::default())
         .expect("a runtime");
     let worker = Worker::new(Arc::clone(&node), WorkerId::new(0).expect("a worker"), commands);
-    Alone { runtime, node, worker, instance, _dir: dir }
+    Alone { runtime, node, worker, instance, log, _dir: dir }
 }
 
 #[test]
 fn commands_are_obeyed_in_the_order_in_which_they_came() {
-    let Alone { runtime, node, worker, instance, _dir } = alone();
+    let Alone { runtime, node, worker, instance, .. } = &alone();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -80,9 +83,9 @@ fn commands_are_obeyed_in_the_order_in_which_they_came() {
             ports.push(peer.local_addr().expect("an address").port());
             peers.push(peer);
             let (stream, _) = listener.accept().expect("accepts");
-            node.commands[0].try_send(newcomer(&instance, stream)).expect("room");
+            node.commands[0].try_send(newcomer(instance, stream)).expect("room");
         }
-        let running = tokio::task::spawn_local(Rc::clone(&worker).run());
+        let running = tokio::task::spawn_local(Rc::clone(worker).run());
         let all_taken = async {
             while worker.generation.get() < 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,0 +1,264 @@
+//! How a client comes to its session: a clean one, the lasting one that was kept for it, or a new one that will be kept.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::PoisonError;
+
+use contract::limits::InstanceLimits;
+use contract::refusal::Refusal;
+use contract::time::UnixMillis;
+use engine::{KEY_BYTES_MAX, Pos};
+use mqtt::ConnectReturnCode;
+use router::{ClientKey, Subscriber};
+use session::{Lasting, Session, Settings};
+
+use crate::authenticate::{Principal, Proof};
+use crate::client::{Client, Ending, Pause};
+use crate::clock::unix_now;
+use crate::farewell::refused_connack;
+use crate::lasting::{LastingClient, Place};
+use crate::local_instance::LocalInstance;
+use crate::policy;
+use crate::sink::ClientSink;
+use crate::worker::Worker;
+
+/// The longest client identifier that a document can be named after.
+const CLIENT_ID_BYTES_MAX: usize = KEY_BYTES_MAX - 2;
+
+/// What the owner of a session begins with that is a credential; its id and its user name follow.
+const CREDENTIAL: &str = "credential/";
+
+/// What a newcomer finds of the sessions of its client identifier.
+pub(crate) struct Kept {
+    /// What there is.
+    found: Option<Rc<LastingClient>>,
+    /// It wants it kept, or gone.
+    is_clean: bool,
+    /// It is a new one, for which room was taken.
+    is_counted: Cell<bool>,
+}
+
+/// Whose a session is, as it is stored.
+fn owner(proof: &Proof) -> String {
+    match proof.principal() {
+        Principal::ClientId(client_id) => format!("client/{client_id}"),
+        Principal::Subject(subject) => format!("subject/{subject}"),
+        Principal::Credential(id) => {
+            let username = match proof {
+                Proof::Credential { document, .. } => document.username.as_str(),
+                Proof::Token(_) => "",
+            };
+            format!("{CREDENTIAL}{}/{username}", id.0)
+        }
+    }
+}
+
+/// Whether the owner of a session is the credential before this one: of one user name there is one credential, so that
+/// is gone for good, and whoever has taken its place is not to be locked out by what it has left.
+fn has_lapsed(owner: &str, proof: &Proof) -> bool {
+    let Proof::Credential { document, .. } = proof else { return false };
+    let before = owner.strip_prefix(CREDENTIAL).and_then(|owner| owner.split_once('/'));
+    before.is_some_and(|(id, username)| username == document.username && id != document.id.0.to_string())
+}
+
+impl Worker {
+    /// Looks whether a client may have the session that it asks for. Another identity neither gets nor ends it, unless it
+    /// is the credential that has taken the owner's place. Of a damaged one it is not known whose it is: anybody who may
+    /// connect with its client identifier may end it with a clean start.
+    pub(crate) fn find_kept(
+        &self,
+        instance: &LocalInstance,
+        client_id: &str,
+        proof: &Proof,
+        is_clean: bool,
+    ) -> Result<Kept, Refusal> {
+        if !is_clean && client_id.len() > CLIENT_ID_BYTES_MAX {
+            return Err(Refusal::ClientIdInvalid);
+        }
+        let found = instance.lasting.borrow().get(client_id).cloned();
+        if let Some(found) = &found {
+            let is_left = match &*found.place.borrow() {
+                Place::Away(lasting) => has_lapsed(lasting.owner(), proof),
+                Place::Here(_) | Place::Damaged | Place::Gone => false,
+            };
+            if is_left {
+                // Its will goes with it: who asked for that may publish nothing any more.
+                self.discard_session(found);
+            }
+            match &*found.place.borrow() {
+                Place::Away(lasting) if lasting.owner() != owner(proof) => {
+                    return Err(Refusal::ClientIdInUse);
+                }
+                Place::Damaged if !is_clean => return Err(Refusal::SessionDamaged),
+                // It went down with its client. What is stored of it is read at the next start.
+                Place::Here(key) if self.client(*key).is_none() && !is_clean => {
+                    return Err(Refusal::SessionDamaged);
+                }
+                // Whose client is connected has been looked at already.
+                Place::Away(_) | Place::Here(_) | Place::Damaged | Place::Gone => {}
+            }
+        }
+        Ok(Kept { found, is_clean, is_counted: Cell::new(false) })
+    }
+
+    /// Room for the session of a newcomer, if it is a new one.
+    pub(crate) fn take_session(
+        instance: &LocalInstance,
+        kept: &Kept,
+        limits: &InstanceLimits,
+    ) -> Result<(), Refusal> {
+        let is_new = !kept.is_clean && kept.found.as_ref().is_none_or(|found| found.is_gone());
+        if is_new {
+            instance.shared.take_session(limits.sessions_max)?;
+            kept.is_counted.set(true);
+        }
+        Ok(())
+    }
+
+    /// The lasting session of a newcomer, put into its hands; none for a clean one.
+    pub(crate) fn claim(
+        &self,
+        instance: &Rc<LocalInstance>,
+        client_id: &Rc<str>,
+        kept: &Kept,
+        proof: &Proof,
+        key: ClientKey,
+    ) -> Option<(Rc<LastingClient>, Box<Lasting>)> {
+        if kept.is_clean {
+            return None;
+        }
+        let new = || Box::new(Lasting::new(&owner(proof), self.watermark.get()));
+        let lives = kept.found.clone().filter(|found| !found.is_gone());
+        let session = lives.unwrap_or_else(|| {
+            if !kept.is_counted.get() {
+                // The one before has ended with its connection a moment ago, and has given its room back.
+                instance.shared.add_session();
+            }
+            let session = self.add_session(instance, Rc::clone(client_id), Place::Away(new()));
+            // The one before may still be stored. Of its documents this one writes all but one at once.
+            session.follows.set(kept.found.is_some());
+            session
+        });
+        let place = session.place.replace(Place::Here(key));
+        let lasting = match place {
+            Place::Away(lasting) => lasting,
+            // None of these is let in so far.
+            Place::Here(_) | Place::Damaged | Place::Gone => new(),
+        };
+        Some((session, lasting))
+    }
+
+    /// Tells a newcomer that it is connected, and gives it its session. Where a clean start ends a session that was kept,
+    /// it is told once that is stored: else the old one could come back.
+    pub(crate) fn begin_session(
+        &self,
+        client: &Rc<Client>,
+        kept: &Kept,
+        settings: Settings,
+        lasting: Option<Box<Lasting>>,
+    ) {
+        let found = kept.found.as_ref().zip(client.lasting());
+        let is_present = found.is_some_and(|(found, held)| Rc::ptr_eq(found, held));
+        let Some(lasting) = lasting else {
+            *client.session.borrow_mut() = Some(Session::new(self.millis(), settings));
+            match &kept.found {
+                None => self.say_connected(client, false),
+                Some(found) => {
+                    client.pause.set(Some(Pause::Welcome));
+                    self.discard_session(found);
+                    self.owe_welcome(client.key);
+                }
+            }
+            return;
+        };
+        self.say_connected(client, is_present);
+        let lasting = self.renew_subscriptions(client, lasting);
+        let session = {
+            let mut sink = ClientSink::new(self, client, 0);
+            Session::attach(self.millis(), settings, lasting, &mut sink)
+        };
+        *client.session.borrow_mut() = Some(session);
+        let expiry_secs = client.instance.rules().document.limits.session_expiry_secs_max;
+        if let Some(lasting) = client.session.borrow_mut().as_mut().and_then(Session::lasting_mut) {
+            lasting.set_expiry_secs(u32::try_from(expiry_secs).unwrap_or(u32::MAX));
+        }
+        if let Some(session) = client.lasting() {
+            session.pages.set(None);
+            session.will_not_before.set(UnixMillis(0));
+            // Also where nothing has changed: it may have been noted while it was away.
+            self.note_changes(session);
+        }
+        self.tend(client);
+    }
+
+    /// Has what a kept session is subscribed to lead to its client. What the client may no longer have is ended first.
+    fn renew_subscriptions(&self, client: &Client, mut lasting: Box<Lasting>) -> Box<Lasting> {
+        let instance = &client.instance;
+        let rules = instance.rules();
+        let proof = client.proof.borrow();
+        let granted = |filter: &_, qos| {
+            policy::subscribe_qos(&rules, proof.grants(), filter, qos).is_ok_and(|granted| granted >= qos)
+        };
+        let ended: Vec<_> = lasting
+            .subscriptions()
+            .filter(|(filter, qos, _)| !granted(filter, *qos))
+            .map(|(filter, qos, _)| (filter.clone(), qos))
+            .collect();
+        let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+        for (filter, qos) in ended {
+            lasting.unsubscribe(&filter);
+            if qos != contract::qos::Qos::AtMostOnce {
+                routes.remove_lasting(&filter);
+            }
+        }
+        for (filter, qos, _) in lasting.subscriptions() {
+            let subscriber = Subscriber { worker: self.id, client: client.key, qos };
+            // It was let in once, and is not counted anew.
+            if let Err(refusal) = routes.insert(filter, subscriber, u64::MAX) {
+                tracing::error!(reason = refusal.name(), "a filter of a kept session is refused");
+            }
+        }
+        lasting
+    }
+
+    pub(crate) fn say_connected(&self, client: &Rc<Client>, session_present: bool) {
+        mqtt::connack(&mut client.output.borrow_mut(), session_present, ConnectReturnCode::Accepted);
+        self.note_output(client);
+    }
+
+    /// What there was of a client is deleted: it may begin.
+    pub(crate) fn welcome(&self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        if client.pause.get() == Some(Pause::Welcome) && !client.is_ending() {
+            self.say_connected(&client, false);
+            client.resume();
+        }
+    }
+
+    /// What there was of a client could not be deleted: it is not connected after all.
+    pub(crate) fn unwelcome(&self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        let refusal = Refusal::StorageUnavailable;
+        client.output.borrow_mut().extend_from_slice(&refused_connack(refusal));
+        self.close(&client, Ending::Refused(refusal));
+    }
+
+    /// Takes a session back from a client whose connection has gone.
+    pub(crate) fn put_away(&self, session: &Rc<LastingClient>, mut lasting: Box<Lasting>) {
+        lasting.set_detached_at(Some(unix_now()));
+        *session.place.borrow_mut() = Place::Away(lasting);
+        if session.is_doomed.get() {
+            return self.discard_session(session);
+        }
+        self.note_changes(session);
+        // With a stop of the node nothing is due: its client is given time to come back after the next start.
+        if !self.is_stopping.get() {
+            self.sweep_session(session);
+        }
+    }
+
+    /// How far everything in the log has been taken in: from there on messages come to a subscription made now.
+    pub(crate) fn since(&self) -> Pos {
+        self.watermark.get()
+    }
+}
