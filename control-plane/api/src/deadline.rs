@@ -14,10 +14,13 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The layer of everything but the long polls of nodes, which are bounded by what they may ask to wait.
 pub(crate) async fn deadline(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    // What only reads has done nothing. What changes something may be on its way, or done, when nobody waits any more.
+    let is_read = request.method().is_safe();
     let wait = PreferWait::parse(request.headers()).0.unwrap_or_default();
     tokio::time::timeout(limit + wait, next.run(request)).await.unwrap_or_else(|_| {
         let detail = format!("it took longer than {} s", limit.as_secs());
-        Problem::new(ProblemCode::QueryTimeout, detail).into_response()
+        let problem = Problem::new(ProblemCode::QueryTimeout, detail);
+        if is_read { problem.into_response() } else { problem.uncertain().into_response() }
     })
 }
 
@@ -42,6 +45,22 @@ mod tests {
             let request = Request::get("/").header("prefer", prefer).body(Body::empty()).expect("a request");
             let response = app.clone().oneshot(request).await.expect("answers");
             assert_eq!(response.status(), status, "{prefer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_took_too_long_may_be_done() {
+        const LIMIT: Duration = Duration::from_millis(20);
+        let slow = || tokio::time::sleep(LIMIT * 5);
+        let app = Router::new()
+            .route("/", get(slow).post(slow))
+            .layer(axum::middleware::from_fn_with_state(LIMIT, deadline));
+        for (method, uncertain) in [("GET", false), ("POST", true)] {
+            let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
+            let response = app.clone().oneshot(request).await.expect("answers");
+            assert_eq!(response.status(), 504, "{method}");
+            let problem = response.extensions().get::<Problem>().expect("a problem");
+            assert_eq!(problem.is_uncertain(), uncertain, "{method}");
         }
     }
 }

@@ -5,6 +5,7 @@ mod alarms;
 mod audit;
 mod channels;
 mod credentials;
+mod durability;
 mod instance_lifecycle;
 mod instances;
 mod me;

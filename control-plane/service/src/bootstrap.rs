@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, TopicMode};
 use contract::ids::{InstanceId, TenantId};
 use store::platform::Bootstrap;
@@ -141,6 +142,8 @@ async fn make(write: &mut Write<'_>, operator: &NewMember) -> Result<Bootstrap, 
         name: DEMO.to_owned(),
         plan: DEMO_PLAN.to_owned(),
         topic_mode: TopicMode::Provisioned,
+        durability: DurabilityClass::default(),
+        queue_overflow: QueueOverflow::default(),
         authentication: vec![Authentication::Password, Authentication::Token],
         delete_protection: false,
         labels: Labels::new(),

@@ -7,6 +7,7 @@ mod plan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, DocumentKind, TopicMode};
 use contract::ids::{InstanceId, TenantId};
 use serde_json::{Value, json};
@@ -52,6 +53,10 @@ pub struct NewInstance {
     pub topic_mode: TopicMode,
     /// How its clients may prove themselves; at least one way.
     pub authentication: Vec<Authentication>,
+    /// Which messages are logged, of topics that do not say themselves.
+    pub durability: DurabilityClass,
+    /// What gives way when more waits for a lasting session than the plan allows.
+    pub queue_overflow: QueueOverflow,
     /// Whether deletion is refused.
     pub delete_protection: bool,
     /// What people sort it by.
@@ -67,6 +72,10 @@ pub struct InstancePatch {
     pub topic_mode: Option<TopicMode>,
     /// How its clients may prove themselves.
     pub authentication: Option<Vec<Authentication>>,
+    /// Which messages are logged, of topics that do not say themselves.
+    pub durability: Option<DurabilityClass>,
+    /// What gives way when more waits for a lasting session than the plan allows.
+    pub queue_overflow: Option<QueueOverflow>,
     /// Whether deletion is refused.
     pub delete_protection: Option<bool>,
     /// Labels to set, or with none to take away.
@@ -198,14 +207,15 @@ impl Instances {
             name: patch.name.unwrap_or_else(|| before.name.clone()),
             topic_mode: patch.topic_mode.unwrap_or(before.topic_mode),
             authentication: patch.authentication.unwrap_or_else(|| before.authentication.clone()),
+            durability: patch.durability.unwrap_or(before.durability),
+            queue_overflow: patch.queue_overflow.unwrap_or(before.queue_overflow),
             delete_protection: patch.delete_protection.unwrap_or(before.delete_protection),
             labels: patched(&before.labels, &patch.labels),
             ..before.clone()
         };
         check(&instance.name, &instance.authentication, &instance.labels)?;
         let wanted = instance.name.clone();
-        let told =
-            (before.topic_mode, &before.authentication) != (instance.topic_mode, &instance.authentication);
+        let told = told(&before) != told(&instance);
         let suspended_by = suspended_by(&mut write, &before).await?;
         let stored = put(&mut write, "update_instance", &before, instance, suspended_by).await;
         let instance = stored.map_err(|error| {
@@ -239,6 +249,8 @@ pub(crate) async fn create(
         plan: plan.id,
         topic_mode: new.topic_mode,
         authentication: &new.authentication,
+        durability: new.durability,
+        queue_overflow: new.queue_overflow,
         delete_protection: new.delete_protection,
         labels: &new.labels,
         now: write.now,
@@ -354,6 +366,11 @@ fn check(name: &str, authentication: &[Authentication], labels: &Labels) -> Resu
     check.finish()
 }
 
+/// What nodes are told of what people may change.
+fn told(instance: &Instance) -> (TopicMode, &[Authentication], DurabilityClass, QueueOverflow) {
+    (instance.topic_mode, &instance.authentication, instance.durability, instance.queue_overflow)
+}
+
 fn summary(instance: &Instance) -> Value {
     json!({
         "name": instance.name,
@@ -362,6 +379,8 @@ fn summary(instance: &Instance) -> Value {
         "plan": { "name": instance.plan_name, "version": instance.plan_version },
         "topic_mode": instance.topic_mode,
         "authentication": instance.authentication,
+        "durability": instance.durability,
+        "queue_overflow": instance.queue_overflow,
         "delete_protection": instance.delete_protection,
         "labels": instance.labels,
     })

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use contract::durability::DurabilityClass;
 use contract::feed::DocumentKind;
 use contract::ids::InstanceId;
 use contract::limits::InstanceLimits;
@@ -42,6 +43,8 @@ pub struct NewTopic {
     pub payload_bytes_max: Option<u64>,
     /// Whether and how long its messages are kept; what is none is as [`HISTORY_OFF`] has it.
     pub history: HistoryPatch,
+    /// Which of its messages are logged; none: as its instance has it.
+    pub durability: Option<DurabilityClass>,
     /// What people sort it by.
     pub labels: Labels,
 }
@@ -89,6 +92,8 @@ pub struct TopicPatch {
     pub payload_bytes_max: Option<Option<u64>>,
     /// Whether and how long its messages are kept.
     pub history: HistoryPatch,
+    /// Which of its messages are logged; `Some(None)`: as its instance has it.
+    pub durability: Option<Option<DurabilityClass>>,
     /// Labels to set, or with none to take away.
     pub labels: BTreeMap<String, Option<String>>,
 }
@@ -174,6 +179,7 @@ impl Topics {
             description: patch.description.unwrap_or_else(|| before.description.clone()),
             payload_bytes_max: patch.payload_bytes_max.unwrap_or(before.payload_bytes_max),
             history: patch.history.apply(before.history, write.now),
+            durability: patch.durability.unwrap_or(before.durability),
             labels: patched(&before.labels, &patch.labels),
             updated_at: write.now,
             revision: before.revision + 1,
@@ -181,7 +187,8 @@ impl Topics {
         };
         check(&topic, &instance.limits)?;
         store::topics::update(&mut write.tx, instance.id, &topic).await?;
-        if (topic.payload_bytes_max, topic.history) != (before.payload_bytes_max, before.history) {
+        let told = |topic: &Topic| (topic.payload_bytes_max, topic.history, topic.durability);
+        if told(&topic) != told(&before) {
             write.changed(DocumentKind::Topic, instance.id, name);
         }
         let (before, after) = (Some(summary(&before)), Some(summary(&topic)));
@@ -241,6 +248,7 @@ pub(crate) async fn create(
         description: new.description,
         payload_bytes_max: new.payload_bytes_max,
         history: new.history.apply(HISTORY_OFF, write.now),
+        durability: new.durability,
         labels: new.labels,
         created_at: write.now,
         updated_at: write.now,
@@ -324,6 +332,7 @@ fn summary(topic: &Topic) -> Value {
             "retention_secs": topic.history.retention_secs,
             "retention_bytes": topic.history.retention_bytes,
         },
+        "durability": topic.durability,
         "labels": topic.labels,
     })
 }
@@ -353,6 +362,7 @@ mod tests {
                 description: String::new(),
                 payload_bytes_max: None,
                 history: HISTORY_OFF,
+                durability: None,
                 labels: Labels::new(),
                 created_at: DateTime::UNIX_EPOCH,
                 updated_at: DateTime::UNIX_EPOCH,

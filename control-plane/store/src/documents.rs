@@ -6,6 +6,7 @@ mod export;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{
     Authentication, CredentialDocument, CredentialSecret, Document, DocumentKey, DocumentKind,
     InstanceDocument, InstanceState, SigningKeyDocument, TopicDocument, TopicHistory, TopicMode,
@@ -29,6 +30,8 @@ struct InstanceRow {
     suspended: bool,
     topic_mode: Named<TopicMode>,
     authentication: Json<Vec<Authentication>>,
+    durability: Named<DurabilityClass>,
+    queue_overflow: Named<QueueOverflow>,
     limits: Json<InstanceLimits>,
 }
 
@@ -46,6 +49,8 @@ impl From<InstanceRow> for Document {
             state,
             topic_mode: row.topic_mode.0,
             authentication: row.authentication.0,
+            durability: row.durability.0,
+            queue_overflow: row.queue_overflow.0,
             limits: row.limits.0,
         })
     }
@@ -58,6 +63,7 @@ struct TopicRow {
     history_since: Option<DateTime<Utc>>,
     history_retention_secs: i64,
     history_retention_bytes: Option<i64>,
+    durability: Option<Named<DurabilityClass>>,
 }
 
 impl From<TopicRow> for Document {
@@ -72,6 +78,7 @@ impl From<TopicRow> for Document {
             name: row.name,
             payload_bytes_max: row.payload_bytes_max.map(unsigned),
             history,
+            durability: row.durability.map(|class| class.0),
         })
     }
 }
@@ -128,6 +135,8 @@ macro_rules! instances {
                       suspended_by IS NOT NULL OR tenant.state <> 'active' AS "suspended!",
                       topic_mode AS "topic_mode: Named<TopicMode>",
                       authentication AS "authentication: Json<Vec<Authentication>>",
+                      durability AS "durability: Named<DurabilityClass>",
+                      queue_overflow AS "queue_overflow: Named<QueueOverflow>",
                       limits AS "limits: Json<InstanceLimits>"
                FROM instance JOIN tenant USING (tenant_id) JOIN plan USING (plan_id) "# + $tail
             $(, $arg)*
@@ -138,8 +147,9 @@ macro_rules! topics {
     ($tail:tt $(, $arg:expr)*) => {
         sqlx::query_as!(
             TopicRow,
-            "SELECT instance_id, name, payload_bytes_max, history_since, history_retention_secs,
-                    history_retention_bytes FROM topic " + $tail
+            r#"SELECT instance_id, name, payload_bytes_max, history_since, history_retention_secs,
+                      history_retention_bytes, durability AS "durability: Named<DurabilityClass>"
+               FROM topic "# + $tail
             $(, $arg)*
         )
     };

@@ -1,6 +1,7 @@
 //! Instances and their labels.
 
 use chrono::{DateTime, Utc};
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, InstanceState, TopicMode};
 use contract::ids::{InstanceId, TenantId};
 use contract::limits::InstanceLimits;
@@ -50,6 +51,10 @@ pub struct Instance {
     pub topic_mode: TopicMode,
     /// How its clients may prove themselves.
     pub authentication: Vec<Authentication>,
+    /// Which messages are logged, of topics that do not say themselves.
+    pub durability: DurabilityClass,
+    /// What gives way when more waits for a lasting session than the plan allows.
+    pub queue_overflow: QueueOverflow,
     /// Whether deletion is refused.
     pub delete_protection: bool,
     /// What people sort it by.
@@ -79,6 +84,8 @@ struct Row {
     limits: Json<InstanceLimits>,
     topic_mode: Named<TopicMode>,
     authentication: Json<Vec<Authentication>>,
+    durability: Named<DurabilityClass>,
+    queue_overflow: Named<QueueOverflow>,
     delete_protection: bool,
     suspended_by: Option<Named<SuspendedReason>>,
     deleted_at: Option<DateTime<Utc>>,
@@ -119,6 +126,8 @@ impl From<Row> for Instance {
             limits: row.limits.0,
             topic_mode: row.topic_mode.0,
             authentication: row.authentication.0,
+            durability: row.durability.0,
+            queue_overflow: row.queue_overflow.0,
             delete_protection: row.delete_protection,
             labels: row.labels.0,
             topics_used: unsigned(row.topics_used),
@@ -141,6 +150,8 @@ macro_rules! select {
                       plan.limits AS "limits: Json<InstanceLimits>",
                       instance.topic_mode AS "topic_mode: Named<TopicMode>",
                       instance.authentication AS "authentication: Json<Vec<Authentication>>",
+                      instance.durability AS "durability: Named<DurabilityClass>",
+                      instance.queue_overflow AS "queue_overflow: Named<QueueOverflow>",
                       instance.delete_protection, instance.suspended_by AS "suspended_by: Named<SuspendedReason>",
                       instance.deleted_at, instance.labels AS "labels: Json<Labels>",
                       instance.topics_used, instance.credentials_used,
@@ -178,6 +189,10 @@ pub struct NewInstance<'a> {
     pub topic_mode: TopicMode,
     /// How its clients may prove themselves.
     pub authentication: &'a [Authentication],
+    /// Which messages are logged, of topics that do not say themselves.
+    pub durability: DurabilityClass,
+    /// What gives way when more waits for a lasting session than the plan allows.
+    pub queue_overflow: QueueOverflow,
     /// Whether deletion is refused.
     pub delete_protection: bool,
     /// What people sort it by.
@@ -212,8 +227,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO instance (instance_id, tenant_id, name, label, plan_id, topic_mode, authentication,
-             delete_protection, labels, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+             delete_protection, labels, created_at, updated_at, durability, queue_overflow)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)",
         new.id.0,
         tenant.0,
         new.name,
@@ -224,6 +239,8 @@ pub async fn insert(
         new.delete_protection,
         Json(new.labels) as _,
         new.now,
+        Named(new.durability) as _,
+        Named(new.queue_overflow) as _,
     )
     .execute(connection)
     .await?;
@@ -292,7 +309,8 @@ pub async fn update(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE instance SET name = $3, topic_mode = $4, authentication = $5, delete_protection = $6,
-             labels = $7, suspended_by = $8, deleted_at = $9, updated_at = $10, revision = $11
+             labels = $7, suspended_by = $8, deleted_at = $9, updated_at = $10, revision = $11,
+             durability = $12, queue_overflow = $13
          WHERE tenant_id = $1 AND instance_id = $2",
         tenant.0,
         instance.id.0,
@@ -305,6 +323,8 @@ pub async fn update(
         instance.deleted_at,
         instance.updated_at,
         instance.revision,
+        Named(instance.durability) as _,
+        Named(instance.queue_overflow) as _,
     )
     .execute(connection)
     .await?;

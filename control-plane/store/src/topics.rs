@@ -1,10 +1,12 @@
 //! Provisioned topics.
 
 use chrono::{DateTime, Utc};
+use contract::durability::DurabilityClass;
 use contract::ids::InstanceId;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::named::Named;
 use crate::page::{self, Listing, Rows, Source};
 use crate::{Labels, PgConnection, StoreError, signed, unsigned};
 
@@ -21,6 +23,8 @@ pub struct Topic {
     pub payload_bytes_max: Option<u64>,
     /// Whether and how long its messages are kept.
     pub history: History,
+    /// Which of its messages are logged; none: as its instance has it.
+    pub durability: Option<DurabilityClass>,
     /// What people sort it by.
     pub labels: Labels,
     /// When it was made.
@@ -50,6 +54,7 @@ struct Row {
     history_since: Option<DateTime<Utc>>,
     history_retention_secs: i64,
     history_retention_bytes: Option<i64>,
+    durability: Option<Named<DurabilityClass>>,
     labels: Json<Labels>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -68,6 +73,7 @@ impl From<Row> for Topic {
                 retention_secs: unsigned(row.history_retention_secs),
                 retention_bytes: row.history_retention_bytes.map(unsigned),
             },
+            durability: row.durability.map(|class| class.0),
             labels: row.labels.0,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -81,7 +87,8 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT instance_id, name, description, payload_bytes_max, history_since, history_retention_secs,
-                      history_retention_bytes, labels AS "labels: Json<Labels>", created_at, updated_at, revision
+                      history_retention_bytes, durability AS "durability: Named<DurabilityClass>",
+                      labels AS "labels: Json<Labels>", created_at, updated_at, revision
                FROM topic "# + $tail
             $(, $arg)*
         )
@@ -107,8 +114,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO topic (instance_id, name, description, payload_bytes_max, labels, created_at, updated_at,
-             revision, history_since, history_retention_secs, history_retention_bytes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             revision, history_since, history_retention_secs, history_retention_bytes, durability)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         instance.0,
         topic.name,
         topic.description,
@@ -120,6 +127,7 @@ pub async fn insert(
         topic.history.since,
         signed(topic.history.retention_secs),
         topic.history.retention_bytes.map(signed),
+        topic.durability.map(Named) as _,
     )
     .execute(connection)
     .await?;
@@ -145,7 +153,8 @@ pub async fn update(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE topic SET description = $3, payload_bytes_max = $4, labels = $5, updated_at = $6, revision = $7,
-             history_since = $8, history_retention_secs = $9, history_retention_bytes = $10
+             history_since = $8, history_retention_secs = $9, history_retention_bytes = $10,
+             durability = $11
          WHERE instance_id = $1 AND name = $2",
         instance.0,
         topic.name,
@@ -157,6 +166,7 @@ pub async fn update(
         topic.history.since,
         signed(topic.history.retention_secs),
         topic.history.retention_bytes.map(signed),
+        topic.durability.map(Named) as _,
     )
     .execute(connection)
     .await?;

@@ -366,7 +366,7 @@ export interface paths {
         put?: never;
         /**
          * Publish a message without a device.
-         * @description Answered once a client at QoS 1 would have its acknowledgement. The message goes to the node that has most of the instance's clients. A failure with `uncertain: true` means that nobody knows whether it is published: under the same `Idempotency-Key` that answer comes again and nothing is published again; to publish again, at the risk of doing it twice, take a new key. After any other failure it is not published, and the key is free again.
+         * @description Answered once a client at QoS 1 would have its acknowledgement. The message goes to the node that has most of the instance's clients.  **When the outcome is unknown.** After a 504, or any failure with `uncertain: true`, nobody knows whether the message is published; nor after an answer that never came: a connection that broke, a proxy's own 502, a time limit of the caller. Ask again under the same `Idempotency-Key`, for up to 24 hours: what was answered comes again and nothing is published again, unless the controller itself was lost before it had answered. To publish again, at the risk of doing it twice, take a new key. After any other failure it is not published, and the key is free again.
          */
         post: operations["publish_message"];
         delete?: never;
@@ -1401,6 +1401,8 @@ export interface components {
             authentication?: components["schemas"]["Authentication"][];
             /** @description Whether deletion is refused. */
             delete_protection?: boolean;
+            /** @description Which messages are logged, of topics that do not say themselves; `logged`, when left out. */
+            durability?: components["schemas"]["DurabilityClass"];
             /** @description What people sort it by. */
             labels?: components["schemas"]["Labels"];
             /**
@@ -1413,6 +1415,8 @@ export interface components {
              * @example standard
              */
             plan: string;
+            /** @description What gives way when more waits for a lasting session than the limits allow; `drop_oldest`, when left out. */
+            queue_overflow?: components["schemas"]["QueueOverflow"];
             /** @description Which topics it accepts; only provisioned ones, when left out. */
             topic_mode?: components["schemas"]["TopicMode"];
         };
@@ -1454,6 +1458,7 @@ export interface components {
         CreateTopicRequest: {
             /** @description For people. */
             description?: string;
+            durability?: components["schemas"]["DurabilityClass"] | null;
             /** @description Whether and how long its messages are kept. */
             history?: components["schemas"]["TopicHistoryRequest"];
             /** @description What people sort it by. */
@@ -1581,6 +1586,11 @@ export interface components {
          * @enum {string}
          */
         DeliveryState: "pending" | "delivered" | "failed";
+        /**
+         * @description Which messages are on disk before they are acknowledged. `relay`: none, they go from memory to who is connected. `logged`: QoS 1 and 2 for which a lasting session waits. `always`: all of QoS 1 and 2. `synced`: as `always`, and refused where the disk cannot promise it. In each, messages of a topic with history and retained ones are.
+         * @enum {string}
+         */
+        DurabilityClass: "relay" | "logged" | "always" | "synced";
         /** @description Where the devices of an instance connect. */
         Endpoints: {
             /** @description The host to connect to. */
@@ -1632,6 +1642,8 @@ export interface components {
             /** @description Whether deletion is refused. */
             delete_protection: boolean;
             deleted_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Which messages are logged, of topics that do not say themselves. */
+            durability: components["schemas"]["DurabilityClass"];
             /** @description Where its devices connect. */
             endpoints: components["schemas"]["Endpoints"];
             /**
@@ -1647,6 +1659,8 @@ export interface components {
             name: string;
             /** @description Its plan. */
             plan: components["schemas"]["InstancePlan"];
+            /** @description What gives way when more waits for a lasting session than the limits allow. */
+            queue_overflow: components["schemas"]["QueueOverflow"];
             /**
              * Format: int64
              * @description Grows with every change.
@@ -1844,10 +1858,58 @@ export interface components {
             packet_bytes_max: number;
             /**
              * Format: int64
+             * @description Bytes of messages waiting for one lasting session.
+             * @default 4194304
+             */
+            queued_bytes_max: number;
+            /**
+             * Format: int64
+             * @description Messages waiting for one lasting session; what gives way beyond it, the instance's `queue_overflow` says.
+             * @default 1000
+             */
+            queued_messages_max: number;
+            /**
+             * Format: int64
+             * @description How long a message waits for a lasting session.
+             * @default 86400
+             */
+            queued_secs_max: number;
+            /**
+             * Format: int64
+             * @description Bytes of all retained messages, with their topic names.
+             * @default 268435456
+             */
+            retained_bytes_max: number;
+            /**
+             * Format: int64
+             * @description Topics that have a retained message.
+             * @default 10000
+             */
+            retained_messages_max: number;
+            /**
+             * Format: int64
+             * @description Retained messages that one subscription brings; the first of them, by topic name.
+             * @default 1000
+             */
+            retained_per_subscribe_max: number;
+            /**
+             * Format: int64
              * @description Revocations in force; beyond it the oldest are merged into wider ones.
              * @default 100000
              */
             revocations_max: number;
+            /**
+             * Format: int64
+             * @description How long a lasting session is kept for a client that is away.
+             * @default 86400
+             */
+            session_expiry_secs_max: number;
+            /**
+             * Format: int64
+             * @description Lasting sessions, of clients that are connected and of those that are away.
+             * @default 1000
+             */
+            sessions_max: number;
             /**
              * Format: int64
              * @description Signing keys in the instance that are not yet revoked.
@@ -2386,7 +2448,7 @@ export interface components {
              * @default 1
              */
             qos: number;
-            /** @description Whether it is to be kept for its topic. Not served yet. */
+            /** @description Whether it is to be kept for its topic and sent to who subscribes later. With an empty payload, what is kept for the topic is forgotten. */
             retain?: boolean;
             /**
              * @description The topic name: no wildcard, not beginning with `$`.
@@ -2410,6 +2472,11 @@ export interface components {
          * @enum {integer}
          */
         Qos: 0 | 1 | 2;
+        /**
+         * @description What gives way when more waits for a lasting session than `queued_messages_max` and `queued_bytes_max` allow: the oldest messages, the newest, or the session, which is ended and its client disconnected.
+         * @enum {string}
+         */
+        QueueOverflow: "drop_oldest" | "drop_new" | "disconnect";
         /** @description Why a token is taken back. */
         RevokeTokenRequest: {
             /**
@@ -2768,6 +2835,7 @@ export interface components {
             created_at: components["schemas"]["Timestamp"];
             /** @description For people. */
             description: string;
+            durability?: components["schemas"]["DurabilityClass"] | null;
             /** @description Whether and how long its messages are kept. */
             history: components["schemas"]["TopicHistory"];
             /** @description What people sort it by. */
@@ -2885,12 +2953,14 @@ export interface components {
             authentication?: components["schemas"]["Authentication"][] | null;
             /** @description Whether deletion is refused. */
             delete_protection?: boolean | null;
+            durability?: components["schemas"]["DurabilityClass"] | null;
             /** @description Labels to set, or with null to take away. */
             labels?: {
                 [key: string]: string | null;
             };
             /** @description What people call it. Its label stays. */
             name?: string | null;
+            queue_overflow?: components["schemas"]["QueueOverflow"] | null;
             topic_mode?: components["schemas"]["TopicMode"] | null;
         };
         /** @description What to change of the caller's own account; what is left out stays. */
@@ -2911,6 +2981,7 @@ export interface components {
         UpdateTopicRequest: {
             /** @description For people. */
             description?: string | null;
+            durability?: components["schemas"]["DurabilityClass"] | null;
             /** @description Whether and how long its messages are kept. */
             history?: components["schemas"]["TopicHistoryRequest"];
             /** @description Labels to set, or with null to take away. */

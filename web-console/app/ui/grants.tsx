@@ -3,6 +3,7 @@ import { DeleteOutlined, PlusOutlined } from '@ant-design/icons';
 import { Button, Form, Input, Select } from 'antd';
 import { useTranslation } from 'react-i18next';
 import type { Schema } from '../api/client';
+import { useFormat } from './language';
 import './grants.css';
 
 export type Grant = Schema<'Grant'>;
@@ -18,11 +19,13 @@ const ACTIONS = ['publish', 'subscribe'] as const;
 /** "may publish below vehicle/car-001/up" */
 export function GrantWords({ grants }: { grants: readonly Grant[] }) {
   const { t } = useTranslation('grants');
+  const { list } = useFormat();
   if (grants.length === 0) return <span className="soft">{t('nothing')}</span>;
   return (
     <ul className="grant-words">
       {grants.map(({ actions, topic_filter: filter }) => {
-        const may = t(actions.length === ACTIONS.length ? 'both' : actions[0] ?? 'publish');
+        const named = ACTIONS.filter((action) => actions.includes(action)).map((action) => t(`action.${action}`));
+        const may = t('may', { actions: list(named) });
         const below = /^[^+#]+\/#$/.test(filter);
         const [before, after] = t(below ? 'below' : 'on', { may, topic: PLACE }).split(PLACE);
         return (

@@ -10,6 +10,7 @@ export function useFormat() {
     utc,
     number: (value: number, digits?: number) => format.formatNumber(value, language, digits),
     compact: (value: number) => format.formatCompact(value, language),
+    list: (words: readonly string[]) => format.formatList(words, language),
     bytes: (value: number) => format.formatBytes(value, language),
     duration: (secs: number) => format.formatDuration(secs, language),
     relative: (from: number, now: number) => format.formatRelative(from, now, language),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  formatBytes, formatChange, formatCompact, formatDayTime, formatDuration, formatRelative, formatTime,
+  formatBytes, formatChange, formatCompact, formatDayTime, formatDuration, formatList, formatRelative, formatTime,
 } from './format';
 
 describe('sizes', () => {
@@ -9,6 +9,11 @@ describe('sizes', () => {
     [262_144, '256 KiB'], [1_073_741_824, '1 GiB'], [2 ** 50, '1,024 TiB'],
   ])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes, 'en')).toBe(text));
 });
+
+it.each([
+  [['publish'], 'en', 'publish'], [['publish', 'subscribe'], 'en', 'publish and subscribe'],
+  [['发布', '订阅'], 'zh-CN', '发布和订阅'],
+] as const)('%o in %s are %s', (words, language, text) => expect(formatList(words, language)).toBe(text));
 
 describe('numbers in little room', () => {
   it.each([

@@ -7,6 +7,11 @@ export function formatNumber(value: number, language: Language, digits = 0): str
   return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 }
 
+/** Words one after the other: `publish and subscribe`, `发布和订阅`. */
+export function formatList(words: readonly string[], language: Language): string {
+  return new Intl.ListFormat(language, { type: 'conjunction' }).format(words);
+}
+
 /** A number in little room: `1.2K`, `3.4万`. Whole below ten thousand. */
 export function formatCompact(value: number, language: Language): string {
   if (Math.abs(value) < 10_000) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use service::instances::{Instance, InstancePatch, NewInstance, SuspendedReason};
 use utoipa::ToSchema;
 
+use super::durability::{DurabilityClassView, QueueOverflowView};
 use super::parameters::{LabelParameters, NameParameters, PageParameters};
 use crate::answer::Answer;
 use crate::caller::SignedIn;
@@ -149,6 +150,10 @@ pub(crate) struct InstanceView {
     topic_mode: TopicMode,
     /// How its clients may prove themselves.
     authentication: Vec<AuthenticationView>,
+    /// Which messages are logged, of topics that do not say themselves.
+    durability: DurabilityClassView,
+    /// What gives way when more waits for a lasting session than the limits allow.
+    queue_overflow: QueueOverflowView,
     /// Whether deletion is refused.
     delete_protection: bool,
     /// What people sort it by.
@@ -190,6 +195,8 @@ impl InstanceView {
             plan: InstancePlan { name: instance.plan_name, version: instance.plan_version },
             topic_mode: instance.topic_mode,
             authentication: instance.authentication.into_iter().filter_map(AuthenticationView::of).collect(),
+            durability: instance.durability.into(),
+            queue_overflow: instance.queue_overflow.into(),
             delete_protection: instance.delete_protection,
             labels: instance.labels.into(),
             created_at: instance.created_at.into(),
@@ -221,6 +228,12 @@ pub(crate) struct CreateInstanceRequest {
     /// How its clients may prove themselves; every way, when left out.
     #[serde(default = "CreateInstanceRequest::authentication_default")]
     authentication: Vec<AuthenticationView>,
+    /// Which messages are logged, of topics that do not say themselves; `logged`, when left out.
+    #[serde(default)]
+    durability: DurabilityClassView,
+    /// What gives way when more waits for a lasting session than the limits allow; `drop_oldest`, when left out.
+    #[serde(default)]
+    queue_overflow: QueueOverflowView,
     /// Whether deletion is refused.
     #[serde(default)]
     delete_protection: bool,
@@ -255,6 +268,8 @@ pub(crate) async fn create_instance(
         plan: request.plan,
         topic_mode: request.topic_mode,
         authentication: request.authentication.into_iter().map(Into::into).collect(),
+        durability: request.durability.into(),
+        queue_overflow: request.queue_overflow.into(),
         delete_protection: request.delete_protection,
         labels: request.labels.into(),
     };
@@ -310,6 +325,10 @@ pub(crate) struct UpdateInstanceRequest {
     topic_mode: Option<TopicMode>,
     /// How its clients may prove themselves.
     authentication: Option<Vec<AuthenticationView>>,
+    /// Which messages are logged, of topics that do not say themselves.
+    durability: Option<DurabilityClassView>,
+    /// What gives way when more waits for a lasting session than the limits allow.
+    queue_overflow: Option<QueueOverflowView>,
     /// Whether deletion is refused.
     delete_protection: Option<bool>,
     /// Labels to set, or with null to take away.
@@ -332,6 +351,8 @@ pub(crate) async fn update_instance(
         name: request.name,
         topic_mode: request.topic_mode,
         authentication: request.authentication.map(|ways| ways.into_iter().map(Into::into).collect()),
+        durability: request.durability.map(Into::into),
+        queue_overflow: request.queue_overflow.map(Into::into),
         delete_protection: request.delete_protection,
         labels: request.labels,
     };

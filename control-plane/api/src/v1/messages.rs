@@ -360,7 +360,8 @@ pub(crate) struct PublishRequest {
     #[serde(default = "at_least_once")]
     #[schema(value_type = u8, minimum = 0, maximum = 2, default = 1)]
     qos: Qos,
-    /// Whether it is to be kept for its topic. Not served yet.
+    /// Whether it is to be kept for its topic and sent to who subscribes later. With an empty payload, what is kept for
+    /// the topic is forgotten.
     #[serde(default)]
     retain: bool,
 }
@@ -383,9 +384,13 @@ pub(crate) struct PublishedMessage {
 /// Publish a message without a device.
 ///
 /// Answered once a client at QoS 1 would have its acknowledgement. The message goes to the node that has most of the
-/// instance's clients. A failure with `uncertain: true` means that nobody knows whether it is published: under the same
-/// `Idempotency-Key` that answer comes again and nothing is published again; to publish again, at the risk of doing it
-/// twice, take a new key. After any other failure it is not published, and the key is free again.
+/// instance's clients.
+///
+/// **When the outcome is unknown.** After a 504, or any failure with `uncertain: true`, nobody knows whether the message
+/// is published; nor after an answer that never came: a connection that broke, a proxy's own 502, a time limit of the
+/// caller. Ask again under the same `Idempotency-Key`, for up to 24 hours: what was answered comes again and nothing is
+/// published again, unless the controller itself was lost before it had answered. To publish again, at the risk of doing
+/// it twice, take a new key. After any other failure it is not published, and the key is free again.
 #[utoipa::path(post, path = "/v1/instances/{instance_id}/messages/publish", tag = "messages",
     params(("instance_id" = Uuid, Path)), request_body = PublishRequest,
     responses((status = 200, description = "Published", body = PublishedMessage)))]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use contract::durability::DurabilityClass;
 use contract::ids::InstanceId;
 use serde::{Deserialize, Serialize};
 use service::topics::{History, HistoryPatch, NewTopic, Topic, TopicPatch};
 use utoipa::ToSchema;
 
+use super::durability::DurabilityClassView;
 use super::parameters::{LabelParameters, NameParameters, PageParameters};
 use crate::answer::Answer;
 use crate::caller::SignedIn;
@@ -32,6 +34,8 @@ pub(crate) struct TopicView {
     payload_bytes_max: Option<u64>,
     /// Whether and how long its messages are kept.
     history: TopicHistoryView,
+    /// Which of its messages are logged; null: as its instance has it.
+    durability: Option<DurabilityClassView>,
     /// What people sort it by.
     labels: Labels,
     /// When it was made.
@@ -98,6 +102,7 @@ impl From<Topic> for TopicView {
             description: topic.description,
             payload_bytes_max: topic.payload_bytes_max,
             history: topic.history.into(),
+            durability: topic.durability.map(Into::into),
             labels: topic.labels.into(),
             created_at: topic.created_at.into(),
             updated_at: topic.updated_at.into(),
@@ -126,6 +131,8 @@ pub(crate) struct CreateTopicRequest {
     /// Whether and how long its messages are kept.
     #[serde(default)]
     history: HistoryRequest,
+    /// Which of its messages are logged; as its instance has it, when left out.
+    durability: Option<DurabilityClassView>,
     /// What people sort it by.
     #[serde(default)]
     labels: Labels,
@@ -142,9 +149,10 @@ pub(crate) async fn create_topic(
     prefer: PreferWait,
     Body(request): Body<CreateTopicRequest>,
 ) -> Result<Answer<TopicView>, Problem> {
-    let CreateTopicRequest { name, description, payload_bytes_max, history, labels } = request;
+    let CreateTopicRequest { name, description, payload_bytes_max, history, durability, labels } = request;
     let (history, labels) = (history.into(), labels.into());
-    let new = NewTopic { name, description, payload_bytes_max, history, labels };
+    let durability = durability.map(Into::into);
+    let new = NewTopic { name, description, payload_bytes_max, history, durability, labels };
     let (topic, written) = state.services.topics.create(signed_in.caller(), instance, new).await?;
     let (location, revision) = (location(instance, &topic.name), topic.revision);
     let answer = Answer::created(&location, TopicView::from(topic)).revision(revision);
@@ -207,6 +215,10 @@ pub(crate) struct UpdateTopicRequest {
     /// Whether and how long its messages are kept.
     #[serde(default)]
     history: HistoryRequest,
+    /// Which of its messages are logged; null: as its instance has it.
+    #[serde(default)]
+    #[schema(value_type = Option<DurabilityClassView>)]
+    durability: Patch<DurabilityClassView>,
     /// Labels to set, or with null to take away.
     #[serde(default)]
     labels: BTreeMap<String, Option<String>>,
@@ -224,9 +236,10 @@ pub(crate) async fn update_topic(
     prefer: PreferWait,
     Body(request): Body<UpdateTopicRequest>,
 ) -> Result<Answer<TopicView>, Problem> {
-    let UpdateTopicRequest { description, payload_bytes_max, history, labels } = request;
-    let payload_bytes_max = payload_bytes_max.into();
-    let patch = TopicPatch { description, payload_bytes_max, history: history.into(), labels };
+    let UpdateTopicRequest { description, payload_bytes_max, history, durability, labels } = request;
+    let (payload_bytes_max, history) = (payload_bytes_max.into(), history.into());
+    let durability = Option::<Option<_>>::from(durability).map(|class| class.map(DurabilityClass::from));
+    let patch = TopicPatch { description, payload_bytes_max, history, durability, labels };
     let topics = &state.services.topics;
     let (topic, written) = topics.update(signed_in.caller(), instance, &topic, if_match.0, patch).await?;
     Ok(answer(topic).written(&state, prefer, written).await)

@@ -34,7 +34,7 @@ pub struct NewMessage {
     pub payload: Vec<u8>,
     /// The QoS that its receivers may get it with. It is acknowledged as one of QoS 1 whatever this says.
     pub qos: Qos,
-    /// Whether it is to be kept for its topic.
+    /// Whether it is to be kept for its topic; with an empty payload: whether what is kept is to be forgotten.
     pub retain: bool,
 }
 
@@ -213,9 +213,6 @@ async fn check(core: &Core, instance: &Instance, new: &NewMessage) -> Result<(),
     if new.payload.len() as u64 > payload_bytes_max {
         check.fail("/payload/data", "too_long", format!("at most {payload_bytes_max} bytes"));
     }
-    if new.retain {
-        check.fail("/retain", "invalid", "retained messages are not served");
-    }
     Ok(check.finish()?)
 }
 
@@ -231,6 +228,10 @@ fn refused(code: &str, instance: &Instance) -> PublishError {
         "node_stopping" => PublishError::Unknown,
         "topic_not_provisioned" => {
             Invalid::field("/topic", "unknown", "the instance has no such topic").into()
+        }
+        "retained_max" => {
+            WrongState(format!("instance `{}` has all the retained messages it may have", instance.name))
+                .into()
         }
         "packet_bytes_max" | "payload_bytes_max" => {
             Invalid::field("/payload/data", "too_long", format!("more than `{code}`")).into()

@@ -1,6 +1,7 @@
 //! Instances: their labels, states, plans and ends.
 
-use contract::feed::{Document, DocumentKind, InstanceState, TopicMode};
+use contract::durability::{DurabilityClass, QueueOverflow};
+use contract::feed::{Document, DocumentKey, DocumentKind, InstanceState, TopicMode};
 use contract::ids::InstanceId;
 use service::access::AccessError;
 use service::error::UpdateError;
@@ -182,6 +183,38 @@ async fn a_change_of_rules_reaches_nodes_and_one_of_names_does_not() {
     let other = world.instance(&tenant, "other").await;
     let taken = instances.update(by, other.id, None, patch).await;
     assert!(matches!(taken, Err(UpdateInstanceError::NameTaken(it)) if it.name == "renamed"));
+}
+
+#[tokio::test]
+async fn nodes_hear_what_an_instances_messages_are_worth() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let (instances, by) = (&world.services.instances, &tenant.owner);
+    let document = async || {
+        let (kind, name) = (DocumentKind::Instance, String::new());
+        let key = DocumentKey { kind, instance: instance.id, name };
+        let mut connection = world.store.read().await.expect("a connection");
+        let documents = store::documents::list(&mut connection, &[key]).await.expect("documents");
+        match documents.into_values().next() {
+            Some(Document::Instance(instance)) => (instance.durability, instance.queue_overflow),
+            other => panic!("no instance: {other:?}"),
+        }
+    };
+    let mut worth = (DurabilityClass::Logged, QueueOverflow::DropOldest);
+    assert_eq!((document().await, (instance.durability, instance.queue_overflow)), (worth, worth));
+    for (durability, queue_overflow) in [
+        (Some(DurabilityClass::Relay), None),
+        (None, Some(QueueOverflow::DropNew)),
+        (Some(DurabilityClass::Always), Some(QueueOverflow::Disconnect)),
+        (Some(DurabilityClass::Synced), Some(QueueOverflow::DropOldest)),
+    ] {
+        let patch = InstancePatch { durability, queue_overflow, ..InstancePatch::default() };
+        let (changed, written) = instances.update(by, instance.id, None, patch).await.expect("changed");
+        worth = (durability.unwrap_or(worth.0), queue_overflow.unwrap_or(worth.1));
+        assert_eq!((changed.durability, changed.queue_overflow), worth);
+        assert!(written.generation.is_some());
+        assert_eq!(document().await, worth);
+    }
 }
 
 #[tokio::test]

@@ -459,6 +459,24 @@ async fn what_is_or_may_be_published_is_in_the_audit_log_without_its_payload() {
 }
 
 #[tokio::test]
+async fn a_message_to_be_retained_is_handed_on_as_such() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.world.pass(TimeDelta::minutes(-10));
+    let messages = &scene.world.services.messages;
+    for (payload, retain) in [(&b"on"[..], true), (b"", true), (b"on", false)] {
+        let topic = "cars/1".to_owned();
+        let new = NewMessage { topic, payload: payload.to_vec(), qos: Qos::AtLeastOnce, retain };
+        messages.publish(&scene.tenant.owner, scene.instance.id, new).await.expect("published");
+        let sent = scene.cast.with("one", |part| part.published.last().cloned()).expect("it was sent");
+        assert_eq!((sent.payload.0.as_slice(), sent.retain), (payload, retain));
+    }
+    scene.cast.fail("one", NodeCallError::Refused { code: "retained_max".to_owned() });
+    let error = scene.publish("cars/1").await.expect_err("refused");
+    assert!(matches!(error, PublishError::State(_)) && !error.is_uncertain(), "{error:?}");
+    assert!(error.to_string().contains("all the retained messages"), "{error}");
+}
+
+#[tokio::test]
 async fn a_publication_that_nobody_waits_for_any_more_is_in_the_audit_log() {
     let scene = Scene::with_nodes(&["one"]).await;
     scene.world.pass(TimeDelta::minutes(-10));

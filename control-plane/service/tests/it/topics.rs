@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use contract::durability::DurabilityClass;
 use contract::feed::{Document, DocumentKey, DocumentKind, TopicHistory};
 use service::error::{DeleteError, LimitReached, UpdateError};
 use service::topics::{CreateTopicError, HISTORY_OFF, History, HistoryPatch, NewTopic, TopicPatch};
@@ -158,6 +159,43 @@ async fn nodes_hear_how_a_topic_keeps_its_messages() {
     let patch = TopicPatch { history, ..TopicPatch::default() };
     topics.update(&tenant.owner, instance.id, "vehicle", None, patch).await.expect("changed");
     assert_eq!(document().await, None);
+}
+
+#[tokio::test]
+async fn nodes_hear_which_messages_of_a_topic_are_logged() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    let document = async || {
+        let key =
+            DocumentKey { kind: DocumentKind::Topic, instance: instance.id, name: "vehicle".to_owned() };
+        let mut connection = world.store.read().await.expect("a connection");
+        let documents = store::documents::list(&mut connection, &[key]).await.expect("documents");
+        match documents.into_values().next() {
+            Some(Document::Topic(topic)) => topic.durability,
+            other => panic!("no topic: {other:?}"),
+        }
+    };
+    let topics = &world.services.topics;
+    let new = NewTopic { durability: Some(DurabilityClass::Relay), ..named("vehicle") };
+    let (topic, _) = topics.create(&tenant.owner, instance.id, new).await.expect("a topic");
+    assert_eq!((topic.durability, document().await), (Some(DurabilityClass::Relay), topic.durability));
+    let change = async |durability: Option<Option<DurabilityClass>>| {
+        let patch = TopicPatch { durability, ..TopicPatch::default() };
+        topics.update(&tenant.owner, instance.id, "vehicle", None, patch).await.expect("changed")
+    };
+    for (patch, durability, told) in [
+        (None, Some(DurabilityClass::Relay), false),
+        (Some(Some(DurabilityClass::Relay)), Some(DurabilityClass::Relay), false),
+        (Some(Some(DurabilityClass::Always)), Some(DurabilityClass::Always), true),
+        (Some(Some(DurabilityClass::Logged)), Some(DurabilityClass::Logged), true),
+        (Some(Some(DurabilityClass::Synced)), Some(DurabilityClass::Synced), true),
+        (Some(None), None, true),
+    ] {
+        let (topic, written) = change(patch).await;
+        assert_eq!((topic.durability, written.generation.is_some()), (durability, told), "{patch:?}");
+        assert_eq!(topics.get(&tenant.owner, instance.id, "vehicle").await.expect("it is there"), topic);
+        assert_eq!(document().await, durability);
+    }
 }
 
 #[tokio::test]

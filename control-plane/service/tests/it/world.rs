@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use chrono::{DateTime, TimeDelta};
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, TopicMode};
 use contract::grant::Grants;
 use contract::ids::{InstanceId, MemberId, TenantId};
@@ -220,6 +221,8 @@ pub(crate) fn new_instance(name: &str, plan: &str) -> NewInstance {
         name: name.to_owned(),
         plan: plan.to_owned(),
         topic_mode: TopicMode::Provisioned,
+        durability: DurabilityClass::default(),
+        queue_overflow: QueueOverflow::default(),
         authentication: vec![Authentication::Password, Authentication::Token],
         delete_protection: false,
         labels: Labels::new(),

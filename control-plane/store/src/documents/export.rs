@@ -1,5 +1,6 @@
 //! Documents in the order of their keys, page by page.
 
+use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, CredentialSecret, Document, DocumentKind, TopicMode};
 use contract::grant::Grants;
 use contract::ids::InstanceId;

@@ -1,6 +1,6 @@
 /** Publishing a message as an application. */
 import { useQueryClient } from '@tanstack/react-query';
-import { App, Form, Input, Radio, Segmented } from 'antd';
+import { App, Form, Input, Radio, Segmented, Switch } from 'antd';
 import { useTranslation } from 'react-i18next';
 import { api, call, type Schema } from '../../api/client';
 import { useInstance } from '../../layout/instance';
@@ -9,10 +9,10 @@ import { base64, hexBytes } from './body';
 
 /** How the payload is typed. */
 type Written = 'text' | 'hex';
-type Values = { topic: string; written: Written; data: string; qos: 0 | 1 | 2 };
+type Values = { topic: string; written: Written; data: string; qos: 0 | 1 | 2; retain: boolean };
 type Body = Schema<'PublishRequest'>;
 
-const INITIAL: Values = { topic: '', written: 'text', data: '', qos: 1 };
+const INITIAL: Values = { topic: '', written: 'text', data: '', qos: 1, retain: false };
 
 function payloadOf(written: Written, data: string): Body['payload'] {
   return written === 'text'
@@ -20,8 +20,8 @@ function payloadOf(written: Written, data: string): Body['payload'] {
     : { encoding: 'base64', data: base64(hexBytes(data) ?? new Uint8Array()) };
 }
 
-const bodyOf = ({ topic, written, data, qos }: Values): Body => ({
-  topic: topic.trim(), payload: payloadOf(written, data ?? ''), qos, retain: false,
+const bodyOf = ({ topic, written, data, qos, retain }: Values): Body => ({
+  topic: topic.trim(), payload: payloadOf(written, data ?? ''), qos, retain,
 });
 
 export function PublishForm({ open, onClose }: { open: boolean; onClose: () => void }) {
@@ -51,6 +51,9 @@ export function PublishForm({ open, onClose }: { open: boolean; onClose: () => v
       <BodyFields />
       <Form.Item name="qos" label="QoS" required>
         <Radio.Group options={[0, 1, 2].map((qos) => ({ value: qos, label: String(qos) }))} optionType="button" />
+      </Form.Item>
+      <Form.Item name="retain" label={t('retain')} extra={t('retainHelp')} valuePropName="checked">
+        <Switch />
       </Form.Item>
     </FormDrawer>
   );

@@ -6,13 +6,16 @@ import { useTranslation } from 'react-i18next';
 import { api, callApplied, type Schema, WAIT } from '../../api/client';
 import { useInstance, usePermission } from '../../layout/instance';
 import { ShowCall } from '../../ui/call';
+import { InstanceDurabilityField } from '../../ui/durability';
 import { ErrorNotice } from '../../ui/error';
 import { Panel } from '../../ui/page';
 import { AppliedBadge } from '../../ui/status';
 import { AuthenticationField, TopicModeField, usePlanChoice } from '../instances/create';
 
-type Values = Required<Pick<Schema<'Instance'>, 'name' | 'topic_mode' | 'authentication' | 'delete_protection'>>
-  & { plan: string };
+type Values = Required<Pick<Schema<'Instance'>,
+  'name' | 'topic_mode' | 'authentication' | 'durability' | 'queue_overflow' | 'delete_protection'>> & { plan: string };
+
+const OVERFLOWS = ['drop_oldest', 'drop_new', 'disconnect'] as const satisfies readonly Values['queue_overflow'][];
 
 export function General() {
   const { t } = useTranslation(['instances', 'common']);
@@ -22,6 +25,7 @@ export function General() {
   const save = useSave();
   const initial: Values = {
     name: instance.name, topic_mode: instance.topic_mode, authentication: instance.authentication,
+    durability: instance.durability, queue_overflow: instance.queue_overflow,
     delete_protection: instance.delete_protection, plan: instance.plan.name,
   };
   const plans = usePlanChoice();
@@ -41,6 +45,10 @@ export function General() {
         <Form.Item name="plan" label={t('plan')}><Select options={choice} /></Form.Item>
         <TopicModeField />
         <AuthenticationField />
+        <InstanceDurabilityField />
+        <Form.Item name="queue_overflow" label={t('queueOverflow')} required>
+          <Select options={OVERFLOWS.map((value) => ({ value, label: t(`overflow.${value}`) }))} />
+        </Form.Item>
         <Form.Item name="delete_protection" label={t('deleteProtection')} extra={t('deleteProtectionHelp')}
           valuePropName="checked">
           <Switch />

@@ -4,6 +4,7 @@ import { App, Form, Input, InputNumber, Select, Switch } from 'antd';
 import { useTranslation } from 'react-i18next';
 import { api, callApplied, type Schema, WAIT } from '../../api/client';
 import { useInstance } from '../../layout/instance';
+import { TopicDurabilityField } from '../../ui/durability';
 import { FormDrawer } from '../../ui/form-drawer';
 import { useFormat } from '../../ui/language';
 import { bodyOf, RETENTIONS, type TopicValues, valuesOf } from './values';
@@ -14,7 +15,7 @@ export function TopicForm({ topic, onClose }: { topic: Topic | 'new' | null; onC
   const { t } = useTranslation(['topics', 'common']);
   const { message } = App.useApp();
   const client = useQueryClient();
-  const { id: instanceId } = useInstance();
+  const { id: instanceId, durability } = useInstance();
   const [form] = Form.useForm<TopicValues>();
   const before = topic === 'new' ? null : topic;
   const initial = valuesOf(before);
@@ -50,6 +51,7 @@ export function TopicForm({ topic, onClose }: { topic: Topic | 'new' | null; onC
       </Form.Item>
       <Form.Item name="description" label={t('description')}><Input maxLength={200} /></Form.Item>
       <HistoryFields />
+      <TopicDurabilityField ofInstance={durability} />
       <Form.Item name="payload_kib" label={t('payloadMax')} extra={t('payloadHelp')}>
         <InputNumber min={1} max={262_144} suffix="KiB" style={{ width: 180 }} placeholder={t('asPlan')} />
       </Form.Item>

@@ -19,7 +19,7 @@ type Properties = {
 };
 
 export function TopicTable({ topics, allowed, onEdit, onDelete }: Properties) {
-  const { t } = useTranslation(['topics', 'common']);
+  const { t } = useTranslation(['topics', 'common', 'instances']);
   const { id } = useInstance();
   const { bytes } = useFormat();
   const columns: TableColumnsType<Topic> = [
@@ -35,6 +35,11 @@ export function TopicTable({ topics, allowed, onEdit, onDelete }: Properties) {
       ),
     },
     { title: t('history'), key: 'history', render: (_, topic) => <History history={topic.history} /> },
+    {
+      title: t('durability'), key: 'durability', responsive: ['md'],
+      render: (_, { durability }) => (durability == null
+        ? <span className="soft">{t('asInstance')}</span> : t(`instances:classes.${durability}`)),
+    },
     {
       title: t('payloadMax'), key: 'payload', responsive: ['md'],
       render: (_, { payload_bytes_max: max }) => (max == null ? <span className="soft">{t('asPlan')}</span> : bytes(max)),

@@ -1,5 +1,6 @@
 /** Between a topic of the API and the values of its form. */
 import type { Schema } from '../../api/client';
+import type { OwnDurability } from '../../ui/durability';
 
 type Topic = Schema<'Topic'>;
 
@@ -17,6 +18,7 @@ export type TopicValues = {
   retention_secs: number;
   /** Empty: without a bound. */
   retention_mib: number | null;
+  durability: OwnDurability;
   /** Empty: as the plan allows. */
   payload_kib: number | null;
 };
@@ -31,17 +33,19 @@ export function valuesOf(topic: Topic | null): TopicValues {
     history: topic?.history.enabled ?? false,
     retention_secs: topic?.history.retention_secs ?? 3 * DAY,
     retention_mib: scaled(topic?.history.retention_bytes, MIB),
+    durability: topic?.durability ?? 'instance',
     payload_kib: scaled(topic?.payload_bytes_max, KIB),
   };
 }
 
 export function bodyOf(values: TopicValues) {
-  const { description = '', history, retention_secs, retention_mib, payload_kib } = values;
+  const { description = '', history, retention_secs, retention_mib, durability, payload_kib } = values;
   return {
     description,
     history: history
       ? { enabled: true, retention_secs, retention_bytes: bytesOf(retention_mib, MIB) }
       : { enabled: false },
+    durability: durability === 'instance' ? null : durability,
     payload_bytes_max: bytesOf(payload_kib, KIB),
   };
 }
