@@ -45,16 +45,32 @@ async fn other_versions_are_answered_in_their_own_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_served_yet_is_refused_at_connect() {
-    let (cluster, cars) = cluster_and_instance(1).await;
-    let car = cars.client_with_token("car").await;
-    for (client, refusal) in [
-        (car.clone().lasting(), Refusal::SessionNotSupported),
-        (car.clone().retained_will("a", "", AtMostOnce), Refusal::WillNotSupported),
-    ] {
-        cluster.expect_refused(&client, NOT_AUTHORIZED, refusal).await;
+async fn what_is_sent_while_a_lasting_client_is_away_is_there_when_it_comes_back() {
+    let (_cluster, cars) = cluster_and_instance(1).await;
+    let car = cars.client_with_token("car").await.lasting();
+    let mut connected = car.connect().await;
+    assert!(!connected.session_present());
+    connected.subscribe("down/+", ExactlyOnce).await;
+    connected.disconnect().await;
+    let mut mouth = cars.connect("mouth").await;
+    for (payload, qos) in [("1", AtLeastOnce), ("2", ExactlyOnce), ("3", AtLeastOnce), ("4", ExactlyOnce)] {
+        mouth.publish("down/car", payload, qos).await;
     }
-    car.connect().await.ping().await;
+    let mut back = car.connect().await;
+    assert!(back.session_present());
+    let mut arrived = Vec::new();
+    for _ in 0..4 {
+        let message = back.message().await;
+        arrived.push((message.qos, message.payload));
+    }
+    // In order for each QoS; between the two there is none [MQTT-4.6.0-6].
+    arrived.sort_by_key(|(qos, _)| *qos);
+    let in_order = [(AtLeastOnce, "1"), (AtLeastOnce, "3"), (ExactlyOnce, "2"), (ExactlyOnce, "4")];
+    assert_eq!(arrived, in_order.map(|(qos, payload)| (qos, payload.to_owned())));
+    back.disconnect().await;
+    let clean = cars.client_with_token("car").await;
+    assert!(!clean.connect().await.session_present(), "a clean session ends the lasting one [MQTT-3.1.2-6]");
+    assert!(!car.connect().await.session_present());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,19 +140,27 @@ async fn a_credential_can_be_disabled_rotated_and_deleted_under_a_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retained_messages_are_not_accepted() {
-    let (cluster, cars) = cluster_and_instance(1).await;
-    let mut ear = cars.connect("ear").await;
-    assert_eq!(ear.try_subscribe("#", ExactlyOnce).await, Some(ExactlyOnce));
-    for qos in [ExactlyOnce, AtLeastOnce, AtMostOnce] {
-        let before = cluster.refused(Refusal::RetainNotSupported).await;
-        let mut mouth = cars.connect("mouth").await;
-        mouth.send_publish("a", "lost", qos, true).await;
-        mouth.closed().await;
-        cluster.wait_for_refusal(Refusal::RetainNotSupported, before).await;
+async fn retained_messages_are_sent_to_who_subscribes_later() {
+    let (_cluster, cars) = cluster_and_instance(1).await;
+    let mut ear = cars.connect("ear").await.subscribed("#", ExactlyOnce).await;
+    let mut mouth = cars.connect("mouth").await;
+    for (topic, qos) in [("a", AtMostOnce), ("b", ExactlyOnce), ("c", AtLeastOnce)] {
+        mouth.retain(topic, "kept", qos).await;
+        assert!(!ear.expect(topic, "kept").await.retain, "as any message for who was there [MQTT-3.3.1-9]");
     }
-    cars.connect("bell").await.publish("bell", "", AtLeastOnce).await;
-    assert_eq!(ear.topics_until("bell").await, ["bell"]);
+    let mut late = cars.connect("late").await.subscribed("+", ExactlyOnce).await;
+    for topic in ["a", "b", "c"] {
+        assert!(late.expect(topic, "kept").await.retain, "[MQTT-3.3.1-8]");
+    }
+    mouth.retain("a", "", AtLeastOnce).await;
+    let payload = json!({"encoding": "utf8", "data": "of an application"});
+    let body = json!({"topic": "b", "payload": payload, "retain": true});
+    cars.api.post(&cars.path("/messages/publish"), body).await.ok();
+    let mut later = cars.connect("later").await.subscribed("#", AtLeastOnce).await;
+    later.expect("b", "of an application").await;
+    later.expect("c", "kept").await;
+    mouth.publish("bell", "", AtLeastOnce).await;
+    assert_eq!(later.topics_until("bell").await, ["bell"], "what was deleted is not sent [MQTT-3.3.1-10]");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,6 +209,40 @@ async fn a_body_is_read_strictly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn which_messages_are_logged_is_said_by_the_topic_or_its_instance() {
+    let (_cluster, cars) = cluster_and_instance().await;
+    let shown = cars.api.get(&cars.path("")).await;
+    assert_eq!(
+        (&shown.ok()["durability"], &shown.body["queue_overflow"]),
+        (&json!("logged"), &json!("drop_oldest"))
+    );
+    let patch = json!({"durability": "synced", "queue_overflow": "disconnect"});
+    let changed = cars.api.patch(&cars.path(""), patch).await;
+    assert_eq!(
+        (&changed.ok()["durability"], &changed.body["queue_overflow"]),
+        (&json!("synced"), &json!("disconnect"))
+    );
+    assert_eq!(cars.topic(json!({"name": "plain"})).await.body["durability"], Value::Null);
+    assert_eq!(cars.topic(json!({"name": "fast", "durability": "relay"})).await.body["durability"], "relay");
+    let fast = cars.path("/topics/fast");
+    for (patch, expected) in [
+        (json!({"durability": "always"}), json!("always")),
+        (json!({"description": "as it was"}), json!("always")),
+        (json!({"durability": null}), Value::Null),
+    ] {
+        assert_eq!(cars.api.patch(&fast, patch).await.ok()["durability"], expected);
+        assert_eq!(cars.api.get(&fast).await.ok()["durability"], expected);
+    }
+    for (path, body) in
+        [(cars.path(""), json!({"durability": "eternal"})), (fast, json!({"durability": "eternal"}))]
+    {
+        let refused = cars.api.patch(&path, body).await;
+        let error = &refused.problem(422, "validation_failed")["errors"][0];
+        assert_eq!((&error["pointer"], &error["code"]), (&json!("/durability"), &json!("unknown_value")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_says_how_far_it_has_come() {
     let (_cluster, cars) = cluster_and_instance().await;
     let plain = cars.api.post(&cars.path("/topics"), json!({"name": "one"})).await;

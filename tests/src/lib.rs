@@ -5,11 +5,14 @@
 pub mod bridge;
 pub mod cluster;
 pub mod fault;
+pub mod fault_broker;
 pub mod http_client;
+pub mod models;
 pub mod mqtt_client;
 pub mod place;
 pub mod postgres;
 pub mod process;
+pub mod simulation;
 pub mod tenant;
 pub mod wait;
 pub mod webhook;

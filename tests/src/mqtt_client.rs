@@ -27,6 +27,7 @@ pub struct Client {
     packet_id: PacketId,
     /// The client identifier.
     pub client_id: String,
+    session_present: bool,
 }
 
 /// A message as it arrived.
@@ -179,8 +180,12 @@ impl ClientBuilder {
         let mut client = Client::open(self.address, &self.client_id).await;
         client.send(&self.packet()).await;
         let bytes = client.read_until(|bytes| bytes.len() >= 4).await;
-        if bytes == [0x20, 2, 0, ConnectReturnCode::Accepted as u8] {
-            client.received.clear();
+        // What waits for a lasting session may come in the same breath.
+        if let [0x20, 2, present @ 0..=1, code, ..] = *bytes
+            && code == ConnectReturnCode::Accepted as u8
+        {
+            client.session_present = present == 1;
+            client.received.drain(..4);
             return Ok(client);
         }
         let bytes = client.read_until_closed().await;
@@ -208,7 +213,14 @@ impl Client {
             inbox: VecDeque::new(),
             packet_id: PacketId::MIN,
             client_id: client_id.to_owned(),
+            session_present: false,
         }
+    }
+
+    /// Whether CONNACK said that there was a session to go on with.
+    #[must_use]
+    pub const fn session_present(&self) -> bool {
+        self.session_present
     }
 
     /// Subscribes; answers the QoS granted, or none when it was refused.
@@ -255,7 +267,16 @@ impl Client {
 
     /// Publishes; with QoS 1 waits for the PUBACK, with QoS 2 for the PUBCOMP.
     pub async fn publish(&mut self, topic: &str, payload: &str, qos: Qos) {
-        let packet_id = self.send_publish(topic, payload, qos, false).await;
+        self.publish_as(topic, payload, qos, false).await;
+    }
+
+    /// Publishes a message that is to be kept for its topic, and waits as [`publish`](Self::publish) does.
+    pub async fn retain(&mut self, topic: &str, payload: &str, qos: Qos) {
+        self.publish_as(topic, payload, qos, true).await;
+    }
+
+    async fn publish_as(&mut self, topic: &str, payload: &str, qos: Qos, retain: bool) {
+        let packet_id = self.send_publish(topic, payload, qos, retain).await;
         match packet_id {
             None => {}
             Some(packet_id) if qos == Qos::ExactlyOnce => {

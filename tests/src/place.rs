@@ -61,7 +61,7 @@ impl Place {
 
 /// An address that nobody listens on. Its port is below those that the kernel gives to whoever asks for any, so that
 /// no other test has it by the time it is used.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -9,6 +9,7 @@ mod layers;
 mod logging;
 mod standalone;
 mod tls;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -29,12 +30,18 @@ struct CommandLine {
 enum Command {
     /// Run everything in this process: controller, broker and a private PostgreSQL (the default).
     Standalone(config::Flags),
+    /// Prove what a broker's acknowledgements are worth.
+    #[command(subcommand)]
+    Verify(verify::Verify),
 }
 
 fn main() -> ExitCode {
-    let Command::Standalone(flags) =
-        CommandLine::parse().command.unwrap_or_else(|| Command::Standalone(config::Flags::default()));
-    match standalone::run(&flags) {
+    let command = CommandLine::parse().command;
+    let outcome = match command.unwrap_or_else(|| Command::Standalone(config::Flags::default())) {
+        Command::Standalone(flags) => standalone::run(&flags),
+        Command::Verify(what) => verify::run(&what),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             announce::failure(&error);

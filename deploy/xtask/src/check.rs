@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::packages::{self, C_COMPILER, MAKE};
 use crate::prepare;
 use crate::run::{self, cargo, cargo_has, step};
+use crate::test::TEST_FEATURES;
 
 pub(crate) fn run() -> Result<()> {
     packages::ensure(&[C_COMPILER, MAKE])?;
@@ -18,7 +19,8 @@ pub(crate) fn run() -> Result<()> {
     step("format");
     run::run(&mut cargo(["fmt", "--all", "--check"]))?;
     step("lints");
-    run::run(&mut cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let mut lints = cargo(["clippy", "--quiet", "--workspace", "--all-targets"]);
+    run::run(lints.args(TEST_FEATURES).args(["--", "-D", "warnings"]))?;
     if cargo_has("deny") {
         step("licences, sources, banned crates");
         run::run(&mut cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;

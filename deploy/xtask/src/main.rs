@@ -14,6 +14,7 @@ mod prepare;
 mod private_postgres;
 mod run;
 mod screenshots;
+mod simulate;
 mod test;
 mod up;
 
@@ -43,6 +44,8 @@ enum Word {
     Openapi,
     /// Take a picture of every page of the console, in both languages, on a desktop and a phone
     Screenshots(screenshots::Arguments),
+    /// Simulate a node with many seeds: chance decides who takes the next step and when the machine stops
+    Simulate(simulate::Arguments),
     /// Write the cache of checked queries in `.sqlx/` anew from the code and the migrations
     Prepare(prepare::Arguments),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Word::Bench(arguments) => bench::run(&arguments),
         Word::Openapi => openapi::run(),
         Word::Screenshots(arguments) => screenshots::run(&arguments),
+        Word::Simulate(arguments) => simulate::run(&arguments),
         Word::Prepare(arguments) => prepare::run(&arguments),
     };
     match result {

@@ -12,6 +12,10 @@ use crate::run::{self, cargo, cargo_has, step};
 /// others.
 const TEST_DATABASE_URL: &str = "IOTMQ_TEST_DATABASE_URL";
 
+/// What only the binary that tests start can do: lose what is not synced when it is killed, and have a disk that fails
+/// when it is told to. Nothing that is released is built with it.
+pub(crate) const TEST_FEATURES: [&str; 2] = ["--features", "iotmq/drop-unsynced"];
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Passed on to `cargo nextest run`, or to `cargo test` where there is no nextest
@@ -29,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // The whole workspace is selected, as below: another selection would have other features and be
     // compiled twice.
     step("building the binary that tests start");
-    run::run(&mut cargo(["build", "--workspace", "--bin", "iotmq"]))?;
+    run::run(cargo(["build", "--workspace", "--bin", "iotmq"]).args(TEST_FEATURES))?;
 
     let postgres = PrivatePostgres::start()?;
     let url = postgres.server.url("postgres");
@@ -37,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
     step("running the tests");
     let mut tests = cargo(runner);
-    tests.arg("--workspace").args(&arguments.further).env(TEST_DATABASE_URL, &url);
+    tests.arg("--workspace").args(TEST_FEATURES).args(&arguments.further).env(TEST_DATABASE_URL, &url);
     if let Ok(browser) = &browser {
         browser.tell(&mut tests);
     }
@@ -45,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if nextest && arguments.further.is_empty() {
         step("examples in the documentation, which nextest leaves out");
         let mut examples = cargo(["test", "--quiet", "--workspace", "--doc"]);
+        examples.args(TEST_FEATURES);
         run::run_and_return(examples.env(TEST_DATABASE_URL, &url))?;
     }
     Ok(())

@@ -82,7 +82,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("service", &["api", "controller", "web-console"]),
     ("api", &["controller", "web-console", "store"]),
     ("mqtt", &["session", "router", "engine", "replica", "broker"]),
-    ("session", &["router", "engine", "replica", "broker"]),
+    ("session", &["router", "replica", "broker"]),
     ("router", &["mqtt", "session", "engine", "replica", "broker"]),
     ("engine", &["session", "router", "replica", "broker"]),
     ("replica", &["mqtt", "session", "router", "engine", "broker"]),

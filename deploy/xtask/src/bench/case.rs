@@ -17,6 +17,10 @@ pub(crate) const STORED_TOPIC: &str = "stored";
 /// subscriber before they drop one: 96 each never reaches that.
 const WINDOW_FULL: u64 = 96;
 
+/// Messages that a client of the mosquitto project has under way at most, unless told otherwise: the window of the
+/// publishers whose messages are only stored.
+const WINDOW_APPEND: u64 = 20;
+
 /// One case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Case {
@@ -34,8 +38,10 @@ pub(crate) enum Case {
     OneToOneQos1W1,
     /// 100 pairs, QoS 1, full, every message stored before it is acknowledged; mosquitto stores none.
     DurableOneToOneQos1,
-    /// 1 000 publishers, QoS 1, one message in flight each, every message stored; mosquitto saves on every change.
+    /// 1 000 publishers, QoS 1, 20 messages in flight each, every message stored; mosquitto saves on every change.
     AppendQos1,
+    /// The same, one message in flight each.
+    AppendQos1W1,
 }
 
 /// What tells one case from the others.
@@ -50,7 +56,7 @@ struct Shape {
 
 impl Case {
     /// Every case, in the order of the table.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::FanInQos0,
         Self::FanInQos1,
         Self::OneToOneQos0,
@@ -59,6 +65,7 @@ impl Case {
         Self::OneToOneQos1W1,
         Self::DurableOneToOneQos1,
         Self::AppendQos1,
+        Self::AppendQos1W1,
     ];
 
     const fn shape(self) -> Shape {
@@ -72,6 +79,14 @@ impl Case {
             window: WINDOW_FULL,
             is_stored: false,
         };
+        let append = Shape {
+            name: "",
+            publishers: 1_000,
+            subscribers: 0,
+            qos: 1,
+            window: WINDOW_APPEND,
+            is_stored: true,
+        };
         match self {
             Self::FanInQos0 => Shape { name: "fan-in 50->5, QoS 0, full", ..fan_in },
             Self::FanInQos1 => Shape { name: "fan-in 50->5, QoS 1, full", qos: 1, ..fan_in },
@@ -82,14 +97,8 @@ impl Case {
             Self::DurableOneToOneQos1 => {
                 Shape { name: "durable one-to-one x100, QoS 1", qos: 1, is_stored: true, ..pairs }
             }
-            Self::AppendQos1 => Shape {
-                name: "append 1000 publishers, QoS 1",
-                publishers: 1_000,
-                subscribers: 0,
-                qos: 1,
-                window: 1,
-                is_stored: true,
-            },
+            Self::AppendQos1 => Shape { name: "append x1000, QoS 1, full", ..append },
+            Self::AppendQos1W1 => Shape { name: "append x1000, QoS 1, w1", window: 1, ..append },
         }
     }
 

@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use contract::qos::Qos;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use self::broker::Broker;
 use self::case::{Case, PAYLOAD_BYTES, Pace, STORED_TOPIC};
@@ -95,7 +96,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         reports.extend(measure_cases(&mut brokers, &appends, pace)?);
         brokers[0] = relaying;
     }
-    let (durable_ratio, appends) = report::stored_figures(&reports);
+    let durable_ratio = report::durable_ratio(&reports);
+    let appends = report::appends(&reports, Case::AppendQos1);
+    let appends_w1 = report::appends(&reports, Case::AppendQos1W1);
     let history = measure_history(&mut brokers[1], args)?;
     let [mosquitto_connections, iotmq_connections] = measure_connections(&mut brokers, &idle, args.quick)?;
     let report = Report {
@@ -106,6 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cases: reports,
         durable_ratio,
         appends,
+        appends_w1,
         history,
         mosquitto_connections,
         iotmq_connections,
@@ -155,16 +159,31 @@ fn measure(broker: &mut Broker, case: Case, pace: Pace) -> Result<Run> {
     }
     let mut load = Load::new(case, streams)?;
     load.run(pace.warm_up)?;
-    let (cpu, delivered, at) = (broker.process()?.cpu_micros()?, load.delivered(), now());
+    let before = (broker.process()?.cpu_micros()?, broker.process()?.thread_nanos()?);
+    let (delivered, own, at) = (load.delivered(), own_time()?, now());
     load.run(pace.measured)?;
-    let (micros, messages, elapsed) =
-        (broker.process()?.cpu_micros()? - cpu, load.delivered() - delivered, now() - at);
+    let (micros, threads) = (broker.process()?.cpu_micros()? - before.0, broker.process()?.thread_nanos()?);
+    let (messages, own, elapsed) =
+        (load.delivered() - delivered, own_time()?.saturating_sub(own), now() - at);
     load.drain()?;
+    let of_thread = |(name, nanos): (String, u64)| {
+        let nanos = nanos.saturating_sub(before.1.get(&name).copied().unwrap_or(0));
+        (name, nanos as f64 / 1e3 / messages as f64)
+    };
     Ok(Run {
         micros_per_message: micros as f64 / messages as f64,
         messages_per_sec: messages as f64 / elapsed.as_secs_f64(),
         cores: micros as f64 / elapsed.as_micros() as f64,
+        threads: threads.into_iter().map(of_thread).collect(),
+        load_cores: own.as_secs_f64() / elapsed.as_secs_f64(),
     })
+}
+
+/// CPU time of this thread so far, user and system.
+fn own_time() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    let micros = |it: TimeVal| u64::try_from(it.num_microseconds());
+    Ok(Duration::from_micros(micros(usage.user_time())? + micros(usage.system_time())?))
 }
 
 fn measure_history(broker: &mut Broker, args: &Args) -> Result<Option<history::History>> {

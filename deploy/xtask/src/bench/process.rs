@@ -1,5 +1,6 @@
 //! A broker as a child process, and what the kernel says it has used. It knows no MQTT.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -63,6 +64,25 @@ impl Process {
         let mut next = || -> Result<u64> { Ok(fields.next().context("/proc/PID/stat has times")?.parse()?) };
         let ticks = next()? + next()?;
         Ok(ticks * 1_000_000 / self.ticks_per_sec)
+    }
+
+    /// CPU time of its threads so far, in nanoseconds, by their names; those of one kind, told apart by a number, are
+    /// one. The kernel counts exactly here.
+    pub(crate) fn thread_nanos(&self) -> Result<BTreeMap<String, u64>> {
+        let mut nanos = BTreeMap::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let thread = thread?.path();
+            // A thread may end while it is looked at.
+            let (Ok(name), Ok(times)) =
+                (fs::read_to_string(thread.join("comm")), fs::read_to_string(thread.join("schedstat")))
+            else {
+                continue;
+            };
+            let name = name.trim().trim_end_matches(|it: char| it.is_ascii_digit() || it == '-');
+            let time: u64 = times.split(' ').next().context("a thread has times")?.parse()?;
+            *nanos.entry(name.to_owned()).or_default() += time;
+        }
+        Ok(nanos)
     }
 
     /// Its resident memory that is not backed by a file, in bytes.

@@ -1,5 +1,7 @@
 //! The figures: medians, the table for people and the JSON document for programs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::case::Case;
@@ -7,7 +9,7 @@ use super::history::History;
 use super::idle::Connections;
 
 /// One run of one case on one broker.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Run {
     /// CPU microseconds of the broker's process for each delivered message.
     pub(crate) micros_per_message: f64,
@@ -15,6 +17,10 @@ pub(crate) struct Run {
     pub(crate) messages_per_sec: f64,
     /// Share of one core that the broker used.
     pub(crate) cores: f64,
+    /// CPU microseconds of each kind of the broker's threads for each delivered message.
+    pub(crate) threads: BTreeMap<String, f64>,
+    /// Share of one core that the load took: near 1 it is the load that bounds the rate.
+    pub(crate) load_cores: f64,
 }
 
 /// The runs of one case on both brokers.
@@ -49,9 +55,11 @@ pub(crate) struct Report {
     pub(crate) cases: Vec<CaseReport>,
     /// The stored one-to-one case by the one that is only passed on, both on IoT MQ and in this run; none without both.
     pub(crate) durable_ratio: Option<f64>,
-    /// Messages stored a second by IoT MQ, and how many times those of mosquitto with everything saved; none without
-    /// that case.
+    /// Messages stored a second by IoT MQ, and how many times those of mosquitto with everything saved, with windows
+    /// open; none without that case.
     pub(crate) appends: Option<[f64; 2]>,
+    /// The same with one message of each publisher under way.
+    pub(crate) appends_w1: Option<[f64; 2]>,
     /// Queries of stored messages; none when they were not asked for.
     pub(crate) history: Option<History>,
     /// Connections on mosquitto, one entry for each count.
@@ -89,17 +97,18 @@ impl Report {
             self.peer,
         )];
         lines.push(format!(
-            "{:<30} {:>24} {:>24} {:>8} {:>22}",
-            "case", "mosquitto", "iotmq", "ratio", "messages/s (m, i)"
+            "{:<30} {:>24} {:>24} {:>8} {:>22} {:>17}",
+            "case", "mosquitto", "iotmq", "ratio", "messages/s (m, i)", "load cores (m, i)"
         ));
         for it in &self.cases {
             lines.push(format!(
-                "{:<30} {:>24} {:>24} {:>8.3} {:>22}",
+                "{:<30} {:>24} {:>24} {:>8.3} {:>22} {:>17}",
                 it.case,
                 spread(it.mosquitto_micros, &it.mosquitto),
                 spread(it.iotmq_micros, &it.iotmq),
                 it.ratio,
                 format!("{:.0} k, {:.0} k", rate(&it.mosquitto) / 1e3, rate(&it.iotmq) / 1e3),
+                format!("{:.2}, {:.2}", load_cores(&it.mosquitto), load_cores(&it.iotmq)),
             ));
         }
         lines.extend(self.stored_lines());
@@ -128,17 +137,21 @@ impl Report {
     }
 }
 
-/// How much the stored case costs, by the same case without storing; and how fast messages are stored, and by how much
-/// faster than mosquitto does.
-pub(crate) fn stored_figures(cases: &[CaseReport]) -> (Option<f64>, Option<[f64; 2]>) {
-    let find = |case: Case| cases.iter().find(|it| it.case == case.name());
-    let durable = find(Case::DurableOneToOneQos1).zip(find(Case::OneToOneQos1));
-    let durable_ratio = durable.map(|(stored, passed_on)| stored.iotmq_micros / passed_on.iotmq_micros);
-    let appends = find(Case::AppendQos1).map(|it| {
-        let ours = rate(&it.iotmq);
-        [ours, ours / rate(&it.mosquitto)]
-    });
-    (durable_ratio, appends)
+/// How much the stored case costs, by the same case without storing.
+pub(crate) fn durable_ratio(cases: &[CaseReport]) -> Option<f64> {
+    let (stored, passed_on) = (find(cases, Case::DurableOneToOneQos1)?, find(cases, Case::OneToOneQos1)?);
+    Some(stored.iotmq_micros / passed_on.iotmq_micros)
+}
+
+/// How fast messages are stored, and by how much faster than mosquitto does.
+pub(crate) fn appends(cases: &[CaseReport], case: Case) -> Option<[f64; 2]> {
+    let it = find(cases, case)?;
+    let ours = rate(&it.iotmq);
+    Some([ours, ours / rate(&it.mosquitto)])
+}
+
+fn find(cases: &[CaseReport], case: Case) -> Option<&CaseReport> {
+    cases.iter().find(|it| it.case == case.name())
 }
 
 impl Report {
@@ -148,8 +161,15 @@ impl Report {
                 "stored one-to-one by passed-on one-to-one, CPU per message: {ratio:.2} (target 1.5 at most)"
             )
         });
-        let appends = self.appends.map(|[ours, ratio]| {
-            format!("stored a second: {ours:.0}, {ratio:.1} times mosquitto saving every change (target 5 at least)")
+        let appends = |how: &str, [ours, ratio]: [f64; 2]| {
+            format!(
+                "stored a second, {how}: {ours:.0}, {ratio:.1} times mosquitto saving every change (target 5 at least)"
+            )
+        };
+        let open = self.appends.map(|it| appends("windows open", it));
+        let one = self.appends_w1.map(|it| appends("one in flight each", it));
+        let threads = find(&self.cases, Case::DurableOneToOneQos1).map(|it| {
+            format!("stored one-to-one, CPU microseconds per message by thread: {}", threads(&it.iotmq))
         });
         let history = self.history.as_ref().map(|it| {
             format!(
@@ -163,7 +183,7 @@ impl Report {
                 it.oldest_millis[1]
             )
         });
-        [durable, appends, history].into_iter().flatten().collect()
+        [durable, threads, open, one, history].into_iter().flatten().collect()
     }
 }
 
@@ -179,6 +199,20 @@ fn spread(median: f64, runs: &[Run]) -> String {
     let figures = || runs.iter().map(|run| run.micros_per_message);
     let (low, high) = (figures().fold(f64::MAX, f64::min), figures().fold(0.0, f64::max));
     format!("{median:.3} ({low:.3}-{high:.3})")
+}
+
+/// The median of each kind of thread that takes part.
+fn threads(runs: &[Run]) -> String {
+    let names: BTreeSet<_> = runs.iter().flat_map(|run| run.threads.keys()).collect();
+    let micros = |name: &String| {
+        median(runs.iter().map(|run| run.threads.get(name).copied().unwrap_or(0.0)).collect())
+    };
+    let shown = names.into_iter().map(|name| (name, micros(name))).filter(|(_, micros)| *micros >= 0.001);
+    shown.map(|(name, micros)| format!("{name} {micros:.3}")).collect::<Vec<_>>().join(", ")
+}
+
+fn load_cores(runs: &[Run]) -> f64 {
+    median(runs.iter().map(|run| run.load_cores).collect())
 }
 
 fn rate(runs: &[Run]) -> f64 {
