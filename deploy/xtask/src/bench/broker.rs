@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::case::Case;
 use super::connection::Identity;
@@ -58,6 +59,19 @@ impl Broker {
                 Ok(publishers.chain((0..case.subscribers()).map(|at| anonymous("subscriber", at))).collect())
             }
             Self::Iotmq(it) => it.identities(case),
+        }
+    }
+
+    /// `count` clients that are called `role`; where the broker asks, each with what `grants` gives it.
+    pub(crate) fn clients(
+        &self,
+        role: &str,
+        count: usize,
+        grants: &dyn Fn(usize) -> Value,
+    ) -> Result<Vec<Identity>> {
+        match self {
+            Self::Mosquitto(_) => Ok((0..count).map(|at| anonymous(role, at)).collect()),
+            Self::Iotmq(it) => it.clients(role, count, grants),
         }
     }
 

@@ -26,6 +26,9 @@ pub(crate) struct Identity {
     pub(crate) token: Option<String>,
 }
 
+/// Connections of clients that only say that they want to be remembered, side by side.
+const LEAVING: usize = 200;
+
 /// Opens one connection for each identity, in groups that wait for their answers together. The connections come in
 /// the order of the identities.
 pub(crate) fn open_all(address: SocketAddr, identities: &[Identity]) -> Result<Vec<TcpStream>> {
@@ -42,7 +45,12 @@ pub(crate) fn open_all(address: SocketAddr, identities: &[Identity]) -> Result<V
     Ok(streams)
 }
 
-fn send_connect(address: SocketAddr, identity: &Identity, clean_session: bool) -> Result<TcpStream> {
+/// Opens a connection and sends CONNECT. Nothing is read yet.
+pub(crate) fn send_connect(
+    address: SocketAddr,
+    identity: &Identity,
+    clean_session: bool,
+) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_WAIT))?;
@@ -60,20 +68,30 @@ fn send_connect(address: SocketAddr, identity: &Identity, clean_session: bool) -
     Ok(stream)
 }
 
-fn read_connack(stream: &mut TcpStream) -> Result<()> {
+/// Reads CONNACK, which must accept. The answer is whether the broker had a session of the client.
+pub(crate) fn read_connack(stream: &mut TcpStream) -> Result<bool> {
     let packet = read_packet(stream)?;
     let answer = decode(frame(&packet, packet.len())?.context("a whole packet")?)?;
-    let ServerPacket::ConnAck { code: ConnectReturnCode::Accepted, .. } = answer else {
+    let ServerPacket::ConnAck { code: ConnectReturnCode::Accepted, session_present } = answer else {
         bail!("CONNECT was answered with {answer:?}")
     };
-    Ok(())
+    Ok(session_present)
 }
 
 /// Subscribes to one filter and waits for the answer. A broker may deliver only what comes after it.
 pub(crate) fn subscribe_to(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
+    send_subscribe(stream, filter, qos)?;
+    read_suback(stream, filter, qos)
+}
+
+fn send_subscribe(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
     let mut out = Vec::new();
     subscribe(&mut out, PacketId::MIN, &[(filter, qos)])?;
     stream.write_all(&out)?;
+    Ok(())
+}
+
+fn read_suback(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
     let packet = read_packet(stream)?;
     let answer = decode(frame(&packet, packet.len())?.context("a whole packet")?)?;
     let ServerPacket::SubAck { granted, .. } = answer else {
@@ -86,12 +104,34 @@ pub(crate) fn subscribe_to(stream: &mut TcpStream, filter: &str, qos: Qos) -> Re
 /// Connects a client that is to be remembered, subscribes and leaves: the broker keeps messages for it.
 pub(crate) fn leave_subscribed(address: SocketAddr, filter: &str, qos: Qos) -> Result<()> {
     let identity = Identity { client_id: "remembered".to_owned(), token: None };
-    let mut stream = send_connect(address, &identity, false)?;
-    read_connack(&mut stream)?;
-    subscribe_to(&mut stream, filter, qos)?;
-    let mut out = Vec::new();
-    mqtt::client::disconnect(&mut out);
-    stream.write_all(&out)?;
+    leave_all_subscribed(address, &[identity], &|_| filter.to_owned(), qos)
+}
+
+/// The same for many clients, each with a filter of its own.
+pub(crate) fn leave_all_subscribed(
+    address: SocketAddr,
+    identities: &[Identity],
+    filter: &dyn Fn(usize) -> String,
+    qos: Qos,
+) -> Result<()> {
+    for (group_at, group) in identities.chunks(LEAVING).enumerate() {
+        let streams = group.iter().map(|identity| send_connect(address, identity, false));
+        let mut streams = streams.collect::<Result<Vec<_>>>()?;
+        for (at, stream) in streams.iter_mut().enumerate() {
+            read_connack(stream).with_context(|| format!("client `{}`", group[at].client_id))?;
+            send_subscribe(stream, &filter(group_at * LEAVING + at), qos)?;
+        }
+        for (at, stream) in streams.iter_mut().enumerate() {
+            read_suback(stream, &filter(group_at * LEAVING + at), qos)?;
+            let mut out = Vec::new();
+            mqtt::client::disconnect(&mut out);
+            stream.write_all(&out)?;
+        }
+        for stream in &mut streams {
+            // The broker closes first, so that it has the session to itself before anything else happens.
+            ensure!(stream.read(&mut [0])? == 0, "something came behind DISCONNECT");
+        }
+    }
     Ok(())
 }
 

@@ -4,15 +4,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::api::{Api, text};
 use super::case::{Case, STORED_TOPIC, TOPIC};
 use super::connection::Identity;
 use super::load::{filter, topic};
+use super::now;
 use super::process::{Lines, Process, free_port, wait_for_listener};
 use crate::run::{cargo, root, run, step};
 
@@ -28,12 +30,6 @@ const TOKEN_TTL_SECS: u64 = 6 * 3_600;
 const HISTORY_SECS: u64 = 24 * 3_600;
 /// An hour, as a distance in time.
 const HOUR_SECS: i64 = 3_600;
-/// Times that one call is said again.
-const TRIES_MAX: usize = 100;
-/// The largest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The operator's password from the first sign-in on.
-const PASSWORD: &str = "only for this run of the bench";
 
 /// A running IoT MQ with an instance to load.
 pub(crate) struct Iotmq {
@@ -153,6 +149,30 @@ impl Iotmq {
         Ok(answer.body)
     }
 
+    /// Clients that are called `role`, each with what `grants` gives it.
+    pub(crate) fn clients(
+        &self,
+        role: &str,
+        count: usize,
+        grants: &dyn Fn(usize) -> Value,
+    ) -> Result<Vec<Identity>> {
+        self.issue((0..count).map(|at| (format!("{role}-{at}"), grants(at))).collect())
+    }
+
+    /// Kills it and starts it again on the same data. The answer is when that began, and what it says.
+    pub(crate) fn kill_and_start(&mut self) -> Result<(Instant, Lines)> {
+        self.process.take().context("it runs")?.kill()?;
+        let started = now();
+        let (process, lines) = Process::start(&mut self.setup.command())?;
+        self.process = Some(process);
+        Ok((started, lines))
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn directory(&self) -> &Path {
+        self.setup.directory.path()
+    }
+
     fn issue(&self, clients: Vec<(String, Value)>) -> Result<Vec<Identity>> {
         let mut identities = Vec::with_capacity(clients.len());
         for batch in clients.chunks(BATCH) {
@@ -211,7 +231,10 @@ fn provision(api: &Api) -> Result<String> {
         "bytes_in_per_sec": 1_000_000_000_000_u64, "messages_out_per_sec": 1_000_000_000_u64,
         "bytes_out_per_sec": 1_000_000_000_000_u64, "client_messages_in_per_sec": 100_000_000,
         "client_bytes_in_per_sec": 100_000_000_000_u64, "client_messages_out_per_sec": 100_000_000,
-        "client_bytes_out_per_sec": 100_000_000_000_u64,
+        "client_bytes_out_per_sec": 100_000_000_000_u64, "client_subscribes_per_sec": 1_000_000,
+        "subscriptions_max": 1_000_000, "sessions_max": 1_000_000, "queued_messages_max": 10_000_000,
+        "queued_bytes_max": 100_000_000_000_u64, "retained_messages_max": 10_000_000,
+        "retained_bytes_max": 100_000_000_000_u64,
     }});
     api.post("/v1/plans", &plan)?;
     let tenant = api.post("/v1/tenants", &json!({"name": "bench"}))?;
@@ -233,93 +256,6 @@ fn build_release() -> Result<PathBuf> {
     let target = root().join("target");
     run(cargo(["build", "--release", "--package", "iotmq"]).env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join("release/iotmq"))
-}
-
-/// The REST API, as far as the bench needs it.
-struct Api {
-    agent: ureq::Agent,
-    base: String,
-    authorization: Option<String>,
-}
-
-impl Api {
-    fn new(address: SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build();
-        Self { agent: config.into(), base: format!("http://{address}"), authorization: None }
-    }
-
-    /// Signs the operator in with the one-time password, which must be changed on the way.
-    fn sign_in(&mut self, one_time_password: &str) -> Result<()> {
-        let credentials = json!({"email": "operator@localhost", "password": one_time_password});
-        let first = self.call("/v1/session", &credentials)?;
-        ensure!(
-            first.body["code"] == "password_change_required",
-            "sign-in answered {} {}",
-            first.status,
-            first.body
-        );
-        let change = json!({"challenge": first.body["challenge"], "new_password": PASSWORD});
-        let second = self.call("/v1/session", &change)?;
-        ensure!(second.status == 200, "the new password answered {} {}", second.status, second.body);
-        self.authorization = Some(format!("Bearer {}", text(&second.body["token"])?));
-        Ok(())
-    }
-
-    /// A POST that must succeed; said again when its rate limit allows.
-    fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        for _ in 0..TRIES_MAX {
-            let answer = self.call(path, body)?;
-            match answer.status {
-                200..300 => return Ok(answer.body),
-                429 => std::thread::sleep(Duration::from_secs(answer.retry_after_secs)),
-                status => bail!("POST {path} answered {status} {}", answer.body),
-            }
-        }
-        bail!("POST {path} stays rate limited")
-    }
-
-    fn get(&self, path: &str) -> Result<Answer> {
-        let request = self.agent.get(format!("{}{path}", self.base));
-        let response = self.authorized(request).call().with_context(|| format!("GET {path}"))?;
-        Ok(Answer::read(response))
-    }
-
-    fn call(&self, path: &str, body: &Value) -> Result<Answer> {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("Prefer", "wait=10");
-        let response = self.authorized(request).send_json(body).with_context(|| format!("POST {path}"))?;
-        Ok(Answer::read(response))
-    }
-
-    fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
-        match &self.authorization {
-            Some(authorization) => request.header("Authorization", authorization),
-            None => request,
-        }
-    }
-}
-
-struct Answer {
-    status: u16,
-    retry_after_secs: u64,
-    body: Value,
-}
-
-impl Answer {
-    fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
-        let retry_after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
-        let retry_after_secs = retry_after.and_then(|it| it.parse().ok()).unwrap_or(1);
-        // A token is half a kilobyte and a batch has a thousand.
-        let body =
-            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_json().unwrap_or(Value::Null);
-        Self { status: response.status().as_u16(), retry_after_secs, body }
-    }
-}
-
-fn text(value: &Value) -> Result<&str> {
-    value.as_str().with_context(|| format!("no text: {value}"))
 }
 
 /// The time of day so many seconds from now, as the API takes it.

@@ -3,29 +3,21 @@
 //! A message's payload begins with its publisher and a sequence number; what arrives must be, for each publisher,
 //! every number once and in order, and at the subscriber it was meant for.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream as Blocking;
+use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use contract::qos::Qos;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
 use mqtt::kind;
-use mqtt::{Publish, client, frame};
+use mqtt::{Frame, Publish, client};
 
 use super::case::{Case, PAYLOAD_BYTES};
 use super::now;
+use super::sockets::Sockets;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 256 * 1024;
-/// Readiness events taken at once.
-const EVENTS_MAX: usize = 1_024;
 /// Nothing at all may happen for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// The largest packet that a broker has any reason to send here.
-const PACKET_BYTES_MAX: usize = 4 * 1024;
 /// Publisher and sequence number at the front of a payload.
 const STAMP_BYTES: usize = 12;
 
@@ -37,15 +29,6 @@ pub(crate) fn topic(case: Case, publisher: usize) -> String {
 /// The filter of subscriber `subscriber` of a case.
 pub(crate) fn filter(case: Case, subscriber: usize) -> String {
     format!("{}/{subscriber}/+", case.first_level())
-}
-
-struct Connection {
-    stream: TcpStream,
-    /// The end of what was read: a packet that is not whole yet.
-    partial: Vec<u8>,
-    out: Vec<u8>,
-    /// The kernel takes no more until it says so.
-    blocked: bool,
 }
 
 struct Publisher {
@@ -61,57 +44,40 @@ struct Publisher {
 
 /// The connections of one case on one broker, and where each publisher is.
 pub(crate) struct Load {
-    case: Case,
-    poll: Poll,
-    events: Events,
     /// Publishers first, then subscribers.
-    connections: Vec<Connection>,
+    sockets: Sockets,
+    progress: Progress,
+    publishing: bool,
+}
+
+/// How far the messages of one case are.
+struct Progress {
+    case: Case,
     publishers: Vec<Publisher>,
     /// Publishers with room in their windows.
     ready: Vec<usize>,
-    /// Connections with output, each once.
-    to_flush: Vec<usize>,
-    buffer: Vec<u8>,
     delivered: u64,
-    publishing: bool,
 }
 
 impl Load {
     /// Takes over connections that are subscribed already, publishers first.
-    pub(crate) fn new(case: Case, streams: Vec<Blocking>) -> Result<Self> {
+    pub(crate) fn new(case: Case, streams: Vec<TcpStream>) -> Result<Self> {
         ensure!(streams.len() == case.publishers() + case.subscribers(), "a connection for each client");
-        let poll = Poll::new()?;
-        let mut connections = Vec::with_capacity(streams.len());
-        for (at, stream) in streams.into_iter().enumerate() {
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
-            connections.push(Connection { stream, partial: Vec::new(), out: Vec::new(), blocked: false });
-        }
         let publishers = (0..case.publishers()).map(|at| Publisher::new(case, at)).collect::<Result<_>>()?;
-        Ok(Self {
-            case,
-            poll,
-            events: Events::with_capacity(EVENTS_MAX),
-            connections,
-            publishers,
-            ready: (0..case.publishers()).collect(),
-            to_flush: Vec::new(),
-            buffer: vec![0; READ_BYTES],
-            delivered: 0,
-            publishing: true,
-        })
+        let ready = (0..case.publishers()).collect();
+        let progress = Progress { case, publishers, ready, delivered: 0 };
+        Ok(Self { sockets: Sockets::new(streams)?, progress, publishing: true })
     }
 
     /// Messages that have arrived and were right; where nobody subscribes, those that were acknowledged.
     pub(crate) const fn delivered(&self) -> u64 {
-        self.delivered
+        self.progress.delivered
     }
 
     /// Keeps every window full for `duration`.
     pub(crate) fn run(&mut self, duration: Duration) -> Result<()> {
         let end = now() + duration;
-        let mut last_progress = (self.delivered, now());
+        let mut last_progress = (self.delivered(), now());
         loop {
             let at = now();
             if at >= end {
@@ -125,8 +91,8 @@ impl Load {
     /// Publishes no more and waits until everything sent has arrived and is acknowledged.
     pub(crate) fn drain(&mut self) -> Result<()> {
         self.publishing = false;
-        let mut last_progress = (self.delivered, now());
-        while self.publishers.iter().any(|it| it.under_way(self.case) > 0) {
+        let mut last_progress = (self.delivered(), now());
+        while self.progress.under_way() > 0 {
             self.round(SILENCE_MAX)?;
             self.check_progress(&mut last_progress)?;
         }
@@ -135,13 +101,13 @@ impl Load {
 
     fn check_progress(&self, last: &mut (u64, Instant)) -> Result<()> {
         let at = now();
-        if self.delivered != last.0 {
-            *last = (self.delivered, at);
+        if self.delivered() != last.0 {
+            *last = (self.delivered(), at);
         } else if at - last.1 > SILENCE_MAX {
-            let under_way: u64 = self.publishers.iter().map(|it| it.under_way(self.case)).sum();
             bail!(
-                "nothing arrived for {SILENCE_MAX:?}, {under_way} messages of QoS {} are missing",
-                self.case.qos()
+                "nothing arrived for {SILENCE_MAX:?}, {} messages of QoS {} are missing",
+                self.progress.under_way(),
+                self.progress.case.qos()
             );
         }
         Ok(())
@@ -149,96 +115,38 @@ impl Load {
 
     /// Publishes what the windows allow, writes, and takes in what has come.
     fn round(&mut self, wait: Duration) -> Result<()> {
-        if self.publishing {
-            self.publish();
+        let Self { sockets, progress, publishing } = self;
+        if *publishing {
+            progress.publish(sockets);
         } else {
-            self.ready.clear();
+            progress.ready.clear();
         }
-        self.flush()?;
-        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        match self.poll.poll(&mut events, Some(wait)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => result?,
-        }
-        for event in &events {
-            let at = event.token().0;
-            if event.is_writable() && self.connections[at].blocked {
-                self.connections[at].blocked = false;
-                self.to_flush.push(at);
-            }
-            if event.is_readable() || event.is_read_closed() {
-                self.read(at)?;
-            }
-        }
-        self.events = events;
-        Ok(())
+        sockets.turn(wait, &mut |at, packet, out| progress.take(at, packet, out))
+    }
+}
+
+impl Progress {
+    fn under_way(&self) -> u64 {
+        self.publishers.iter().map(|it| it.under_way(self.case)).sum()
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, sockets: &mut Sockets) {
         for at in self.ready.drain(..) {
-            let (publisher, connection) = (&mut self.publishers[at], &mut self.connections[at]);
+            let publisher = &mut self.publishers[at];
             publisher.waiting = false;
             let room = self.case.window() - publisher.under_way(self.case);
-            if room > 0 && connection.out.is_empty() {
-                self.to_flush.push(at);
-            }
-            for _ in 0..room {
-                publisher.append_next(self.case, &mut connection.out);
-            }
-        }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        for at in self.to_flush.drain(..) {
-            let connection = &mut self.connections[at];
-            while !connection.blocked && !connection.out.is_empty() {
-                match connection.stream.write(&connection.out) {
-                    Ok(written) if written == connection.out.len() => connection.out.clear(),
-                    Ok(written) => drop(connection.out.drain(..written)),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => connection.blocked = true,
-                    Err(error) => return Err(error).context("the broker closed a connection"),
+            if room > 0 {
+                let out = sockets.out(at);
+                for _ in 0..room {
+                    publisher.append_next(self.case, out);
                 }
             }
         }
-        Ok(())
     }
 
-    /// Reads one connection until the kernel has no more.
-    fn read(&mut self, at: usize) -> Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let connection = &mut self.connections[at];
-            let kept = connection.partial.len();
-            buffer[..kept].copy_from_slice(&connection.partial);
-            connection.partial.clear();
-            let read = match connection.stream.read(&mut buffer[kept..]) {
-                Ok(0) => bail!("the broker closed connection {at}"),
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    connection.partial.extend_from_slice(&buffer[..kept]);
-                    break;
-                }
-                Err(error) => return Err(error).context("reading failed"),
-            };
-            let end = kept + read;
-            let mut used = 0;
-            while let Some(packet) = frame(&buffer[used..end], PACKET_BYTES_MAX)? {
-                used += packet.total;
-                self.take(at, packet.kind(), packet.flags(), packet.body)?;
-            }
-            self.connections[at].partial.extend_from_slice(&buffer[used..end]);
-            // Edge-triggered: a short read means that the kernel had no more, and more will be told.
-            if end < buffer.len() {
-                break;
-            }
-        }
-        self.buffer = buffer;
-        Ok(())
-    }
-
-    fn take(&mut self, at: usize, packet: u8, flags: u8, body: &[u8]) -> Result<()> {
-        match packet {
-            kind::PUBLISH => self.take_message(at, flags, body),
+    fn take(&mut self, at: usize, packet: Frame<'_>, out: &mut Vec<u8>) -> Result<()> {
+        match packet.kind() {
+            kind::PUBLISH => self.take_message(at, packet.flags(), packet.body, out),
             kind::PUBACK => {
                 let publisher = self.publishers.get_mut(at).context("a PUBACK for a subscriber")?;
                 publisher.acknowledged += 1;
@@ -251,7 +159,7 @@ impl Load {
         }
     }
 
-    fn take_message(&mut self, at: usize, flags: u8, body: &[u8]) -> Result<()> {
+    fn take_message(&mut self, at: usize, flags: u8, body: &[u8], out: &mut Vec<u8>) -> Result<()> {
         ensure!(flags >> 1 & 3 == self.case.qos(), "delivered with flags {flags:04b}");
         let payload_at = body.len().checked_sub(PAYLOAD_BYTES).context("the payload is short")?;
         let (head, payload) = body.split_at(payload_at);
@@ -272,11 +180,7 @@ impl Load {
         if self.case.qos() > 0 {
             let packet_id = head.last_chunk::<2>().context("a packet identifier")?;
             let packet_id = NonZeroU16::new(u16::from_be_bytes(*packet_id)).context("packet identifier 0")?;
-            let connection = &mut self.connections[at];
-            if connection.out.is_empty() {
-                self.to_flush.push(at);
-            }
-            client::puback(&mut connection.out, packet_id);
+            client::puback(out, packet_id);
         }
         self.mark_ready(publisher);
         Ok(())

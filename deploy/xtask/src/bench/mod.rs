@@ -5,16 +5,29 @@
 //! load, and every client proves itself with a temporary token of its own and acts under its grants. What is counted
 //! is the whole `iotmq standalone` process, the control plane in it included, its database server not.
 
+mod api;
 mod broker;
 mod case;
 mod connection;
+mod dialogue;
+mod figure;
 mod history;
 mod idle;
 mod iotmq;
 mod load;
 mod mosquitto;
+mod offline_drain;
+mod one_in_flight;
 mod process;
+mod publishing;
+mod quantile;
+mod queue;
 mod report;
+mod restart;
+mod retained;
+mod sockets;
+mod syncs;
+mod topics;
 
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -28,12 +41,16 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use self::broker::Broker;
 use self::case::{Case, PAYLOAD_BYTES, Pace, STORED_TOPIC};
 use self::connection::{open_all, subscribe_to};
+use self::figure::{Choice, Figures, Ways};
 use self::load::Load;
 use self::report::{CaseReport, Report, Run};
 use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, POSTGRES};
 
 /// Descriptors of each process that connections may not use.
 const DESCRIPTORS_KEPT: u64 = 900;
+
+/// By how much less there is of everything in a quick run of a figure.
+const QUICK_DIVISOR: usize = 20;
 
 /// Stored messages among which some are looked for.
 const HISTORY_MESSAGES: u64 = 10_000_000;
@@ -46,15 +63,16 @@ pub(crate) struct Args {
     quick: bool,
     /// Only these cases.
     #[arg(long = "case", value_name = "CASE")]
-    cases: Vec<Case>,
-    /// Runs of each case on each broker; the median counts [default: 5, or 1 with --quick].
+    cases: Vec<Choice>,
+    /// Runs of each case on each broker; the median counts [default: 5, or 3 of those that prepare much, or 1 with
+    /// --quick].
     #[arg(long)]
     rounds: Option<usize>,
     /// Seconds that each run is measured [default: 3, or 1.5 with --quick].
     #[arg(long)]
     seconds: Option<f64>,
     /// How many connections to hold idle, several times if wanted; 0 for none [default: 5000 and 19000, or 2000 with
-    /// --quick].
+    /// --quick or none with --case of those that prepare much].
     #[arg(long = "idle", value_name = "CONNECTIONS")]
     idle: Vec<usize>,
     /// Store so many messages and measure how long queries of them take; 0: do not [default: 10000000, or 0 with
@@ -74,20 +92,57 @@ pub(crate) struct Args {
 
 /// Measures, prints the table and writes the JSON document.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let chosen = if args.cases.is_empty() { Choice::all() } else { args.cases.clone() };
+    let (mut cases, mut figures) = (Vec::new(), Vec::new());
+    for choice in chosen {
+        match choice {
+            Choice::Load(case) => cases.push(case),
+            Choice::Figure(figure) => figures.push(figure),
+        }
+    }
+    let idle = idle_counts(args, cases.is_empty())?;
+    packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO])?;
+
+    let mut report = Report {
+        peer: mosquitto::version()?,
+        payload_bytes: PAYLOAD_BYTES,
+        workers: args.workers,
+        processors: available_parallelism()?.get(),
+        ..Report::default()
+    };
+    let wants_history = args.history.is_some_and(|messages| messages > 0);
+    if !(cases.is_empty() && idle.is_empty()) || wants_history {
+        measure_loads(args, &cases, &idle, &mut report)?;
+    }
+    report.figures = Figures::measure(&figures, ways(args))?;
+    println!("{}", report.table());
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// How the figures are measured.
+fn ways(args: &Args) -> Ways<'_> {
+    Ways {
+        binary: args.iotmq.as_deref(),
+        workers: args.workers,
+        rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 3 }),
+        divisor: if args.quick { QUICK_DIVISOR } else { 1 },
+    }
+}
+
+/// What is measured while a load is kept up, and of connections, on one pair of brokers.
+fn measure_loads(args: &Args, cases: &[Case], idle: &[usize], report: &mut Report) -> Result<()> {
     let pace = Pace {
         rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 5 }),
         warm_up: Duration::from_millis(300),
         measured: Duration::from_secs_f64(args.seconds.unwrap_or(if args.quick { 1.5 } else { 3.0 })),
     };
-    let cases = if args.cases.is_empty() { Case::ALL.to_vec() } else { args.cases.clone() };
-    let idle = idle_counts(args)?;
-    packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO])?;
-
     let peer = mosquitto::Mosquitto::start()?;
-    let version = peer.version.clone();
     let own = iotmq::Iotmq::start(args.iotmq.as_deref(), args.workers)?;
     let mut brokers = [Broker::Mosquitto(peer), Broker::Iotmq(Box::new(own))];
-
     let (appends, passed_on): (Vec<_>, Vec<_>) = cases.iter().copied().partition(|case| case.is_append());
     let mut reports = measure_cases(&mut brokers, &passed_on, pace)?;
     if !appends.is_empty() {
@@ -96,29 +151,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         reports.extend(measure_cases(&mut brokers, &appends, pace)?);
         brokers[0] = relaying;
     }
-    let durable_ratio = report::durable_ratio(&reports);
-    let appends = report::appends(&reports, Case::AppendQos1);
-    let appends_w1 = report::appends(&reports, Case::AppendQos1W1);
-    let history = measure_history(&mut brokers[1], args)?;
-    let [mosquitto_connections, iotmq_connections] = measure_connections(&mut brokers, &idle, args.quick)?;
-    let report = Report {
-        peer: version,
-        payload_bytes: PAYLOAD_BYTES,
-        workers: args.workers,
-        processors: available_parallelism()?.get(),
-        cases: reports,
-        durable_ratio,
-        appends,
-        appends_w1,
-        history,
-        mosquitto_connections,
-        iotmq_connections,
-    };
-    println!("{}", report.table());
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report)?)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
-    }
+    report.durable_ratio = report::durable_ratio(&reports);
+    report.appends = report::appends(&reports, Case::AppendQos1);
+    report.appends_w1 = report::appends(&reports, Case::AppendQos1W1);
+    report.cases = reports;
+    report.history = measure_history(&mut brokers[1], args)?;
+    [report.mosquitto_connections, report.iotmq_connections] =
+        measure_connections(&mut brokers, idle, args.quick)?;
     Ok(())
 }
 
@@ -159,22 +198,19 @@ fn measure(broker: &mut Broker, case: Case, pace: Pace) -> Result<Run> {
     }
     let mut load = Load::new(case, streams)?;
     load.run(pace.warm_up)?;
-    let before = (broker.process()?.cpu_micros()?, broker.process()?.thread_nanos()?);
+    let before = (broker.process()?.cpu_micros()?, broker.process()?.threads()?);
     let (delivered, own, at) = (load.delivered(), own_time()?, now());
     load.run(pace.measured)?;
-    let (micros, threads) = (broker.process()?.cpu_micros()? - before.0, broker.process()?.thread_nanos()?);
+    let (micros, threads) = (broker.process()?.cpu_micros()? - before.0, broker.process()?.threads()?);
     let (messages, own, elapsed) =
         (load.delivered() - delivered, own_time()?.saturating_sub(own), now() - at);
     load.drain()?;
-    let of_thread = |(name, nanos): (String, u64)| {
-        let nanos = nanos.saturating_sub(before.1.get(&name).copied().unwrap_or(0));
-        (name, nanos as f64 / 1e3 / messages as f64)
-    };
+    let of_thread = |(name, nanos): (String, u64)| (name, nanos as f64 / 1e3 / messages as f64);
     Ok(Run {
         micros_per_message: micros as f64 / messages as f64,
         messages_per_sec: messages as f64 / elapsed.as_secs_f64(),
         cores: micros as f64 / elapsed.as_micros() as f64,
-        threads: threads.into_iter().map(of_thread).collect(),
+        threads: threads.since(&before.1).into_iter().map(of_thread).collect(),
         load_cores: own.as_secs_f64() / elapsed.as_secs_f64(),
     })
 }
@@ -217,12 +253,13 @@ fn measure_connections(
 }
 
 /// The counts that were asked for, each bounded by what the descriptor limit of a process leaves.
-fn idle_counts(args: &Args) -> Result<Vec<usize>> {
+fn idle_counts(args: &Args, is_figures_only: bool) -> Result<Vec<usize>> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let bound = usize::try_from(hard.saturating_sub(DESCRIPTORS_KEPT))?;
     let wanted = match (args.idle.is_empty(), args.quick) {
         (false, _) => args.idle.clone(),
+        (true, _) if is_figures_only => Vec::new(),
         (true, true) => vec![2_000],
         (true, false) => vec![5_000, 19_000],
     };

@@ -21,7 +21,6 @@ pub(crate) struct Mosquitto {
     /// Always there, but for the moment of a restart.
     pub(crate) process: Option<Process>,
     pub(crate) address: SocketAddr,
-    pub(crate) version: String,
     file: PathBuf,
     _directory: TempDir,
 }
@@ -30,6 +29,11 @@ impl Mosquitto {
     /// Starts one that keeps nothing.
     pub(crate) fn start() -> Result<Self> {
         Self::start_with(|_| "persistence false\n".to_owned())
+    }
+
+    /// Starts one that keeps nothing and writes at once: for the time of one answer.
+    pub(crate) fn start_prompt() -> Result<Self> {
+        Self::start_with(|_| "persistence false\nset_tcp_nodelay true\n".to_owned())
     }
 
     /// Starts one that saves what it keeps whenever that changes, and has somebody to keep messages for: a client that
@@ -45,11 +49,15 @@ impl Mosquitto {
         Ok(it)
     }
 
+    /// Starts one that keeps messages and sessions over a stop, as it does when it is only told to: what has changed is
+    /// saved every half hour.
+    pub(crate) fn start_keeping() -> Result<Self> {
+        Self::start_with(|directory| {
+            format!("persistence true\npersistence_location {}/\n", directory.display())
+        })
+    }
+
     fn start_with(persistence: impl FnOnce(&Path) -> String) -> Result<Self> {
-        let output =
-            Command::new(PROGRAM).arg("-h").output().with_context(|| format!("cannot run `{PROGRAM}`"))?;
-        let version = String::from_utf8_lossy(&output.stdout);
-        let version = version.lines().next().unwrap_or("mosquitto").replace(" version", "");
         let directory = tempfile::tempdir()?;
         let port = free_port()?;
         let file = directory.path().join("mosquitto.conf");
@@ -64,7 +72,7 @@ impl Mosquitto {
         fs::write(&file, text)?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let process = start(&file, address)?;
-        Ok(Self { process: Some(process), address, version, file, _directory: directory })
+        Ok(Self { process: Some(process), address, file, _directory: directory })
     }
 
     /// Stops it and starts it again, so that its memory is that of a new process.
@@ -73,6 +81,14 @@ impl Mosquitto {
         self.process = Some(start(&self.file, self.address)?);
         Ok(())
     }
+}
+
+/// What it says of its version.
+pub(crate) fn version() -> Result<String> {
+    let output =
+        Command::new(PROGRAM).arg("-h").output().with_context(|| format!("cannot run `{PROGRAM}`"))?;
+    let version = String::from_utf8_lossy(&output.stdout);
+    Ok(version.lines().next().unwrap_or("mosquitto").replace(" version", ""))
 }
 
 fn start(file: &Path, address: SocketAddr) -> Result<Process> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::case::Case;
+use super::figure::Figures;
 use super::history::History;
 use super::idle::Connections;
 
@@ -41,7 +42,7 @@ pub(crate) struct CaseReport {
 }
 
 /// Everything that one invocation has measured.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     /// What the peer says of its version.
     pub(crate) peer: String,
@@ -66,6 +67,8 @@ pub(crate) struct Report {
     pub(crate) mosquitto_connections: Vec<Connections>,
     /// Connections on IoT MQ.
     pub(crate) iotmq_connections: Vec<Connections>,
+    /// What is no load kept up for a while.
+    pub(crate) figures: Figures,
 }
 
 impl CaseReport {
@@ -88,29 +91,10 @@ impl Report {
     /// The table for people.
     pub(crate) fn table(&self) -> String {
         let mut lines = vec![format!(
-            "CPU microseconds (user + system) of the broker's process per delivered message, {} B payload, median of {} \
-             (lowest-highest), {} processors; iotmq workers: {}; peer: {}",
-            self.payload_bytes,
-            self.cases.first().map_or(0, |it| it.iotmq.len()),
-            self.processors,
-            self.workers,
-            self.peer,
+            "{} B payload, {} processors; iotmq workers: {}; peer: {}",
+            self.payload_bytes, self.processors, self.workers, self.peer,
         )];
-        lines.push(format!(
-            "{:<30} {:>24} {:>24} {:>8} {:>22} {:>17}",
-            "case", "mosquitto", "iotmq", "ratio", "messages/s (m, i)", "load cores (m, i)"
-        ));
-        for it in &self.cases {
-            lines.push(format!(
-                "{:<30} {:>24} {:>24} {:>8.3} {:>22} {:>17}",
-                it.case,
-                spread(it.mosquitto_micros, &it.mosquitto),
-                spread(it.iotmq_micros, &it.iotmq),
-                it.ratio,
-                format!("{:.0} k, {:.0} k", rate(&it.mosquitto) / 1e3, rate(&it.iotmq) / 1e3),
-                format!("{:.2}, {:.2}", load_cores(&it.mosquitto), load_cores(&it.iotmq)),
-            ));
-        }
+        lines.extend(self.case_lines());
         lines.extend(self.stored_lines());
         let connections = self.mosquitto_connections.iter().zip(&self.iotmq_connections);
         for (mosquitto, iotmq) in connections {
@@ -133,6 +117,7 @@ impl Report {
             let name = "idle, bytes each further one";
             lines.push(format!("\n{name:<30} {theirs:>24.1} {ours:>24.1} {:>8.3}", ours / theirs));
         }
+        lines.extend(self.figures.lines());
         lines.join("\n")
     }
 }
@@ -155,6 +140,31 @@ fn find(cases: &[CaseReport], case: Case) -> Option<&CaseReport> {
 }
 
 impl Report {
+    fn case_lines(&self) -> Vec<String> {
+        let Some(first) = self.cases.first() else { return Vec::new() };
+        let mut lines = vec![format!(
+            "CPU microseconds (user + system) of the broker's process per delivered message, median of {} \
+             (lowest-highest)",
+            first.iotmq.len(),
+        )];
+        lines.push(format!(
+            "{:<30} {:>24} {:>24} {:>8} {:>22} {:>17}",
+            "case", "mosquitto", "iotmq", "ratio", "messages/s (m, i)", "load cores (m, i)"
+        ));
+        for it in &self.cases {
+            lines.push(format!(
+                "{:<30} {:>24} {:>24} {:>8.3} {:>22} {:>17}",
+                it.case,
+                spread(it.mosquitto_micros, &it.mosquitto),
+                spread(it.iotmq_micros, &it.iotmq),
+                it.ratio,
+                format!("{:.0} k, {:.0} k", rate(&it.mosquitto) / 1e3, rate(&it.iotmq) / 1e3),
+                format!("{:.2}, {:.2}", load_cores(&it.mosquitto), load_cores(&it.iotmq)),
+            ));
+        }
+        lines
+    }
+
     fn stored_lines(&self) -> Vec<String> {
         let durable = self.durable_ratio.map(|ratio| {
             format!(
@@ -207,7 +217,12 @@ fn threads(runs: &[Run]) -> String {
     let micros = |name: &String| {
         median(runs.iter().map(|run| run.threads.get(name).copied().unwrap_or(0.0)).collect())
     };
-    let shown = names.into_iter().map(|name| (name, micros(name))).filter(|(_, micros)| *micros >= 0.001);
+    shown(&names.into_iter().map(|name| (name.clone(), micros(name))).collect())
+}
+
+/// What the threads have used, those that take part.
+pub(crate) fn shown(threads: &BTreeMap<String, f64>) -> String {
+    let shown = threads.iter().filter(|(_, micros)| **micros >= 0.001);
     shown.map(|(name, micros)| format!("{name} {micros:.3}")).collect::<Vec<_>>().join(", ")
 }
 
