@@ -211,6 +211,14 @@ pub struct TopicHistory {
     pub since: UnixMillis,
 }
 
+impl TopicHistory {
+    /// What was stored before this moment is not shown at `now`.
+    #[must_use]
+    pub fn shown_since(&self, now: UnixMillis) -> UnixMillis {
+        UnixMillis(now.0.saturating_sub(self.retention_secs.saturating_mul(1_000))).max(self.since)
+    }
+}
+
 /// How a node recognises a generated secret without knowing it: HMAC-SHA-256 of the secret under the salt.
 ///
 /// That is enough for a generated secret, which has too much entropy to be guessed, and takes a microsecond.

@@ -15,6 +15,8 @@ pub enum Action {
     Publish,
     /// Ask for messages.
     Subscribe,
+    /// Ask, with the right to subscribe, for messages that were stored before.
+    Replay,
 }
 
 /// One right: actions on the topics that a filter matches.
@@ -124,10 +126,23 @@ impl Grants {
     /// The QoS to which a subscription to `filter` is granted; `None` when it is denied.
     #[must_use]
     pub fn subscribe_qos(&self, filter: &TopicFilter, asked: Qos) -> Option<Qos> {
+        self.qos_of(Action::Subscribe, filter).map(|max| max.min(asked))
+    }
+
+    /// The QoS to which a subscription to `filter` from an earlier time on is granted: it takes the right to subscribe
+    /// and the one to replay. `None` when it is denied.
+    #[must_use]
+    pub fn replay_qos(&self, filter: &TopicFilter, asked: Qos) -> Option<Qos> {
+        let replay = self.qos_of(Action::Replay, filter)?;
+        self.subscribe_qos(filter, asked).map(|granted| granted.min(replay))
+    }
+
+    /// The best of the grants for this action that cover the filter.
+    fn qos_of(&self, action: Action, filter: &TopicFilter) -> Option<Qos> {
         self.0
             .iter()
-            .filter(|grant| grant.actions.contains(&Action::Subscribe) && grant.topic_filter.covers(filter))
-            .map(|grant| grant.qos_max.min(asked))
+            .filter(|grant| grant.actions.contains(&action) && grant.topic_filter.covers(filter))
+            .map(|grant| grant.qos_max)
             .max()
     }
 }
@@ -181,6 +196,32 @@ mod tests {
         ] {
             assert_eq!(grants.subscribe_qos(&filter.parse().expect("a filter"), asked), granted, "{filter}");
         }
+    }
+
+    #[test]
+    fn a_replay_takes_two_rights() {
+        let grants = grants(
+            r#"[{"actions":["subscribe","replay"],"topic_filter":"log/#","qos_max":1},
+                {"actions":["subscribe"],"topic_filter":"live/#"},
+                {"actions":["replay"],"topic_filter":"live/+"},
+                {"actions":["replay"],"topic_filter":"past/#"},
+                {"actions":["publish"],"topic_filter":"up/#"}]"#,
+        );
+        for (filter, subscribe, replay) in [
+            ("log/a", Some(Qos::AtLeastOnce), Some(Qos::AtLeastOnce)),
+            ("live/a", Some(Qos::ExactlyOnce), Some(Qos::ExactlyOnce)),
+            ("live/a/b", Some(Qos::ExactlyOnce), None),
+            ("past/a", None, None),
+            ("up/a", None, None),
+            ("#", None, None),
+        ] {
+            let filter = filter.parse().expect("a filter");
+            assert_eq!(grants.subscribe_qos(&filter, Qos::ExactlyOnce), subscribe, "{filter}");
+            assert_eq!(grants.replay_qos(&filter, Qos::ExactlyOnce), replay, "{filter}");
+        }
+        assert!(!grants.publish_rights("past/a").any() && !grants.publish_rights("log/a").any());
+        let asked = grants.replay_qos(&"log/a".parse().expect("a filter"), Qos::AtMostOnce);
+        assert_eq!(asked, Some(Qos::AtMostOnce), "never more than was asked for");
     }
 
     #[test]

@@ -17,5 +17,7 @@ pub mod node_call;
 pub mod qos;
 pub mod refusal;
 pub mod revocation;
+pub mod shared_group;
+pub mod subscription;
 pub mod time;
 pub mod topic;

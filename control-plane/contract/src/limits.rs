@@ -161,6 +161,10 @@ limits! {
     retained_bytes_max: "bytes" = 268_435_456 in 4_096..=1_099_511_627_776;
     /// Retained messages that one subscription brings; the first of them, by topic name.
     retained_per_subscribe_max: "messages" = 1_000 in 1..=1_000_000;
+    /// Shared subscriptions: different filters of all groups.
+    shared_subscriptions_max: "subscriptions" = 100 in 1..=1_000_000;
+    /// Replays of stored messages that one client has under way at one time.
+    replays_max: "replays" = 10 in 1..=1_000;
     /// Topics provisioned in the instance.
     topics_max: "topics" = 100 in 1..=1_000_000;
     /// Credentials in the instance.

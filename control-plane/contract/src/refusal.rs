@@ -81,6 +81,10 @@ refusals! {
     NotAuthorized = "not_authorized";
     /// The instance has no such topic.
     TopicNotProvisioned = "topic_not_provisioned";
+    /// A shared subscription or a replay whose text is none: without a group, a time or a filter.
+    FilterInvalid = "filter_invalid";
+    /// A replay of topics of which no history is kept.
+    HistoryNotKept = "history_not_kept";
     /// The message store takes nothing for now, so that a message which is to be stored cannot be acknowledged.
     StorageUnavailable = "storage_unavailable";
 
@@ -115,6 +119,10 @@ refusals! {
     QueueOverflow = "queue_overflow";
     /// `retained_messages_max` or `retained_bytes_max`
     RetainedMax = "retained_max";
+    /// `shared_subscriptions_max`
+    SharedSubscriptionsMax = "shared_subscriptions_max";
+    /// `replays_max`
+    ReplaysMax = "replays_max";
 
     // --- connections that end ---
     /// Nothing was heard within one and a half times the keep alive.
