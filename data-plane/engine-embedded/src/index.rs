@@ -98,8 +98,8 @@ impl JournalSegment {
         }
     }
 
-    /// The index of a closed segment, as far as `goes_on` lets it be made: it is asked now and then. `spares` are empty
-    /// ones, whose memory may be used.
+    /// The index of what is committed now, as far as `goes_on` lets it be made: it is asked now and then, and others may look
+    /// in between. `spares` are empty ones, whose memory may be used.
     pub(crate) fn indexed_while(
         &self,
         spares: &mut Vec<FooterBuilder>,

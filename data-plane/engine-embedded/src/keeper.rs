@@ -1,5 +1,5 @@
 //! The thread beside the log's: it carries documents to where they are kept, seals what is closed, drops what is over,
-//! asks how full the disk is, and keeps the index of the newest messages up to date while somebody asks for them. Each
+//! asks how full the disk is, and keeps the index of the newest messages up to date while somebody may ask for them. Each
 //! round is a step that a test can take by itself.
 
 use std::io;
@@ -142,15 +142,17 @@ fn close_old(shared: &Shared) {
     }
 }
 
-/// Indexes what was written since the last time, so that a query finds little left to do. Only while somebody asks:
-/// sealing indexes each segment once more, and as long as nobody does that is enough.
+/// Indexes what was written since the last time, so that who asks finds little left to do. Only when somebody may: sealing
+/// indexes each segment once more, and as long as nobody does that is enough.
 fn index_newest(shared: &Shared) {
-    if !is_asked(shared) {
+    if !is_asked(shared) && !shared.store.has_readers() {
         return;
     }
     let layout = shared.layout.load();
     if let Some(newest) = layout.journal.last() {
-        drop(newest.indexed());
+        // In steps, between which others ask.
+        let index = newest.indexed_while(&mut Vec::new(), |_| !shared.keeper.is_stopped());
+        index.builder.keep_order();
     }
 }
 

@@ -130,7 +130,7 @@ pub(crate) fn recover(files: &dyn Files) -> Result<Recovered, OpenError> {
     for (name, bytes) in segments(&entries, SegmentName::parse_damaged) {
         let file = files.open(&name.damaged())?;
         let examined = examine(&*file, name, &name.damaged(), (name.first, bytes), &mut |_| {})?;
-        let damage = whole_damage(examined, name.damaged(), None);
+        let damage = damage_of_put_aside(examined, name, bytes);
         if behind.is_none_or(|it| it <= name.first) {
             spent = damage.iter().map(|it| it.next).fold(spent, u64::max);
         }
@@ -281,6 +281,18 @@ fn whole_damage(examined: Examined, segment: String, following: Option<u64>) -> 
         // Until when is not known here: the next segment's records are not looked at.
         let to = if following.is_some() { UnixMillis(u64::MAX) } else { from };
         damage.push(Damage { segment, offset, bytes, first, next, from, to });
+    }
+    damage
+}
+
+/// What is lost of a segment that was put aside. One that is whole was put aside because the disk once did not give some of
+/// it: what was sealed of it lacks some that cannot be named any more.
+fn damage_of_put_aside(examined: Examined, name: SegmentName, bytes: u64) -> Vec<Damage> {
+    let Examined { next, begun_at, newest, .. } = examined;
+    let mut damage = whole_damage(examined, name.damaged(), None);
+    if damage.is_empty() {
+        let (from, to) = (begun_at.unwrap_or_default(), newest.unwrap_or(UnixMillis(u64::MAX)));
+        damage.push(Damage { segment: name.damaged(), offset: 0, bytes, first: name.first, next, from, to });
     }
     damage
 }

@@ -105,8 +105,7 @@ fn seal_in_place(
     let sealed = match in_place::class(&index, segment.end()).zip(index.builder.times()) {
         Some((class, times)) => {
             let name = SealedName { class, first: segment.name.first, next: segment.next(), times };
-            index.builder.finish_into(&mut memory.footer);
-            Some(in_place::seal(&*shared.files, segment, name, &memory.footer)?)
+            Some(in_place::seal(&*shared.files, segment, name, &index.builder)?)
         }
         None => None,
     };
@@ -191,13 +190,12 @@ pub(crate) struct Memory {
     indexes: Vec<FooterBuilder>,
     /// Without a byte.
     buffers: Vec<Vec<u8>>,
-    footer: Vec<u8>,
 }
 
 impl Memory {
     fn bytes(&self) -> usize {
         let indexes: usize = self.indexes.iter().map(FooterBuilder::memory_bytes).sum();
-        indexes + self.buffers.iter().map(Vec::capacity).sum::<usize>() + self.footer.capacity()
+        indexes + self.buffers.iter().map(Vec::capacity).sum::<usize>()
     }
 
     /// Keeps what a class has used, as far as there is room for it.
@@ -209,9 +207,6 @@ impl Memory {
         }
         if self.bytes() + buffer.capacity() <= KEPT_BYTES_MAX {
             self.buffers.push(buffer);
-        }
-        if self.bytes() > KEPT_BYTES_MAX {
-            self.footer = Vec::new();
         }
     }
 }
@@ -268,14 +263,14 @@ impl<'a> Class<'a> {
     /// Writes the footer and gives the file its name; none without a message.
     fn finish(mut self, next: u64, memory: &mut Memory) -> io::Result<Option<Arc<SealedSegment>>> {
         let Some(times) = self.index.times() else { return Ok(None) };
-        self.index.finish_into(&mut memory.footer);
-        self.flush(&memory.footer)?;
+        let index = std::mem::take(&mut self.index);
+        index.finish_in_parts(|part| self.flush(part))?;
         if let Some(file) = &mut self.file {
             file.sync()?;
         }
         let name = SealedName { class: self.class, first: self.first, next, times };
         self.files.rename(&SealedName::unfinished(self.class, self.first), &name.to_string())?;
-        memory.keep(self.index, self.buffer);
+        memory.keep(index, self.buffer);
         Ok(Some(Arc::new(SealedSegment { name, bytes: self.bytes, records_bytes: None })))
     }
 }

@@ -8,6 +8,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 
 use engine::RetentionClass;
+use engine::view::FooterBuilder;
 
 use crate::files::Files;
 use crate::index::TailIndex;
@@ -39,11 +40,15 @@ pub(crate) fn seal(
     files: &dyn Files,
     segment: &JournalSegment,
     name: SealedName,
-    index: &[u8],
+    index: &FooterBuilder,
 ) -> io::Result<SealedSegment> {
     let unfinished = SealedName::unfinished(name.class, name.first);
     let mut file = create(files, &unfinished)?;
-    file.append(&mut [IoSlice::new(index)])?;
+    let mut index_bytes = 0;
+    index.finish_in_parts(|part| {
+        index_bytes += part.len() as u64;
+        file.append(&mut [IoSlice::new(part)])
+    })?;
     file.sync()?;
     files.rename(&unfinished, &name.index())?;
     files.sync_directory()?;
@@ -54,7 +59,7 @@ pub(crate) fn seal(
     }
     files.sync_directory()?;
     let records = segment.file.bytes()?;
-    Ok(SealedSegment { name, bytes: records + index.len() as u64, records_bytes: Some(records) })
+    Ok(SealedSegment { name, bytes: records + index_bytes, records_bytes: Some(records) })
 }
 
 fn is_there(files: &dyn Files, name: &str) -> io::Result<bool> {

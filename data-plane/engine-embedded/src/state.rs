@@ -70,7 +70,13 @@ impl State for Shared {
         after: Option<(InstanceId, &'a Key)>,
         limit: usize,
     ) -> Answer<'a, Result<Vec<FoundDocument>, StateError>> {
-        ready(self.store.rows_of_all(prefix, after, limit.min(SCAN_MAX)).map_err(failed))
+        let had_readers = self.store.has_readers();
+        let found = self.store.rows_of_all(prefix, after, limit.min(SCAN_MAX)).map_err(failed);
+        if self.store.has_readers() && !had_readers {
+            // They come back soon: meanwhile what waits for them is indexed.
+            self.keeper.wake();
+        }
+        ready(found)
     }
 }
 

@@ -68,6 +68,12 @@ impl Stepped {
         self.shared.store.carry().is_ok()
     }
 
+    /// Bytes of documents that are in memory and not yet carried away.
+    #[must_use]
+    pub fn overlay_bytes(&self) -> usize {
+        self.shared.store.overlay_bytes()
+    }
+
     /// How it is.
     #[must_use]
     pub fn health(&self) -> Health {

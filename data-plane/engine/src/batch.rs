@@ -3,9 +3,11 @@
 //! Four bytes stand in front: the version of the form; what is in it (bit 0: changes, bit 1: messages with the retain
 //! flag); two that are 0. Records follow without a gap, in the order in which they were added.
 
+use contract::qos::Qos;
+
 use crate::change::Change;
 use crate::entries::{Changes, Entries, Entry, Envelopes, Records};
-use crate::envelope::{Envelope, EnvelopeError};
+use crate::envelope::{self, Envelope, EnvelopeError};
 
 /// The version of this form. A reader takes its own and no other; what stores batches says which version it stored.
 pub const FORMAT_VERSION: u8 = 3;
@@ -38,25 +40,36 @@ pub enum BatchError {
 
 /// Messages and changes in the order in which they were added. Messages alone are counted and have positions. Its
 /// memory is kept from use to use.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// Header and records; empty as long as there is no record, so that an idle batch costs nothing.
     bytes: Vec<u8>,
     count: u32,
+    /// Where in the bytes the message that was appended last has all that stands in front of its payload; nothing, if
+    /// none was appended here.
+    last: (usize, usize),
 }
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Batch {}
 
 impl Batch {
     /// No message, nothing allocated.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), count: 0 }
+        Self { bytes: Vec::new(), count: 0, last: (0, 0) }
     }
 
     /// An empty batch in memory that was used before.
     #[must_use]
     pub fn with_memory(mut memory: Vec<u8>) -> Self {
         memory.clear();
-        Self { bytes: memory, count: 0 }
+        Self { bytes: memory, count: 0, last: (0, 0) }
     }
 
     /// The batch whose bytes [`Batch::as_bytes`] gave, here or elsewhere. Every record is looked at, so that the walk
@@ -77,15 +90,37 @@ impl Batch {
         }
         // A header without a record is the empty batch too, which has no bytes.
         let bytes = if bytes.len() <= HEADER { Vec::new() } else { bytes };
-        Ok(Self { bytes, count })
+        Ok(Self { bytes, count, last: (0, 0) })
     }
 
     /// Adds a message at the end. When it fails the batch is as it was.
     #[inline]
     pub fn append(&mut self, envelope: &Envelope<'_>) -> Result<(), EnvelopeError> {
         let content = if envelope.retain { HAS_RETAINED } else { 0 };
+        let at = self.bytes.len().max(HEADER);
         self.add(content, |bytes| envelope.write(bytes))?;
         self.count += 1;
+        self.last = (at, self.bytes.len() - envelope.payload.len());
+        Ok(())
+    }
+
+    /// Adds a message that in all but these is as the one appended last: without that one it fails. Then the batch is
+    /// as it was.
+    #[inline]
+    pub fn append_alike(&mut self, qos: Qos, retain: bool, payload: &[u8]) -> Result<(), EnvelopeError> {
+        let (from, to) = self.last;
+        if from == to {
+            return Err(EnvelopeError::Truncated);
+        }
+        let at = self.bytes.len();
+        let front = envelope::front_alike(&self.bytes[from..to], qos, retain, payload.len())?;
+        self.bytes.reserve(to - from + payload.len());
+        self.bytes.extend_from_within(from..to);
+        self.bytes.extend_from_slice(payload);
+        self.bytes[at..at + front.len()].copy_from_slice(&front);
+        self.bytes[CONTENT_AT] |= if retain { HAS_RETAINED } else { 0 };
+        self.count += 1;
+        self.last = (at, at + to - from);
         Ok(())
     }
 
@@ -188,6 +223,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
+        self.last = (0, 0);
     }
 
     /// The bytes, to be handed on or used again.

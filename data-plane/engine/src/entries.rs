@@ -3,7 +3,7 @@
 
 use crate::batch::{BatchError, FORMAT_VERSION, HEADER};
 use crate::change::{Change, FLAG_CHANGE};
-use crate::envelope::{Envelope, EnvelopeError, LENGTH};
+use crate::envelope::{Before, Envelope, EnvelopeError, LENGTH};
 
 /// One message of a batch, and the bytes that it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,8 @@ pub struct Record<'a> {
     pub bytes: &'a [u8],
     /// What they mean.
     pub envelope: Envelope<'a>,
+    /// It is known that it differs from the message before it in its batch in QoS, retain flag and payload at most.
+    pub is_alike: bool,
 }
 
 /// What stands in a batch.
@@ -80,7 +82,7 @@ impl<'a> Entries<'a> {
         let (envelope, rest) = Envelope::read(rest, self.known)?;
         self.known = (envelope.topic, envelope.publisher);
         self.at = self.bytes.len() - rest.len();
-        Ok(Entry::Message(Record { at, bytes: &self.bytes[at..self.at], envelope }))
+        Ok(Entry::Message(Record { at, bytes: &self.bytes[at..self.at], envelope, is_alike: false }))
     }
 }
 
@@ -103,20 +105,44 @@ impl std::iter::FusedIterator for Entries<'_> {}
 #[derive(Clone, Debug)]
 pub struct Envelopes<'a> {
     rest: &'a [u8],
-    /// Topic and publisher of the message before.
-    known: (&'a str, &'a str),
+    before: Option<Before<'a>>,
+    /// The message that was answered last is like the one before it.
+    is_alike: bool,
+    /// It had the same topic, so that it is worth a look whether the next one is like it.
+    is_run: bool,
 }
 
 impl<'a> Envelopes<'a> {
     /// The messages in bytes that [`Batch::as_bytes`](crate::Batch::as_bytes) gave, here or elsewhere.
     #[inline]
     pub fn read(bytes: &'a [u8]) -> Result<Self, BatchError> {
-        records(bytes).map(|rest| Self { rest, known: ("", "") })
+        records(bytes).map(|rest| Self { rest, before: None, is_alike: false, is_run: false })
     }
 
     #[inline]
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes.get(HEADER..).unwrap_or_default(), known: ("", "") }
+        Self { rest: bytes.get(HEADER..).unwrap_or_default(), before: None, is_alike: false, is_run: false }
+    }
+
+    /// The next message, of which nothing is known yet.
+    fn next_other(&mut self) -> Option<Result<Envelope<'a>, EnvelopeError>> {
+        let skipped = if is_change(self.rest) { self.skip_changes() } else { Ok(()) };
+        if self.rest.is_empty() {
+            return None;
+        }
+        let known = self.before.as_ref().map_or(("", ""), Before::texts);
+        match skipped.and_then(|()| Envelope::read(self.rest, known)) {
+            Ok((envelope, rest)) => {
+                self.is_run = std::ptr::eq(envelope.topic, known.0);
+                self.before = Some(Before::new(self.rest, envelope));
+                self.rest = rest;
+                Some(Ok(envelope))
+            }
+            Err(error) => {
+                self.rest = &[];
+                Some(Err(error))
+            }
+        }
     }
 
     fn skip_changes(&mut self) -> Result<(), EnvelopeError> {
@@ -134,21 +160,15 @@ impl<'a> Iterator for Envelopes<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let skipped = if is_change(self.rest) { self.skip_changes() } else { Ok(()) };
-        if self.rest.is_empty() {
-            return None;
+        let before = self.before.as_ref().filter(|_| self.is_run);
+        let alike = before.and_then(|before| before.alike(self.rest));
+        self.is_alike = alike.is_some();
+        if let (Some((envelope, rest)), Some(before)) = (alike, &mut self.before) {
+            self.rest = rest;
+            before.envelope = envelope;
+            return Some(Ok(envelope));
         }
-        match skipped.and_then(|()| Envelope::read(self.rest, self.known)) {
-            Ok((envelope, rest)) => {
-                self.rest = rest;
-                self.known = (envelope.topic, envelope.publisher);
-                Some(Ok(envelope))
-            }
-            Err(error) => {
-                self.rest = &[];
-                Some(Err(error))
-            }
-        }
+        self.next_other()
     }
 }
 
@@ -182,7 +202,7 @@ impl<'a> Iterator for Records<'a> {
         Some(self.envelopes.next()?.map(|envelope| {
             let end = self.batch.len() - self.envelopes.rest.len();
             let at = end - envelope.size_bytes();
-            Record { at, bytes: &self.batch[at..end], envelope }
+            Record { at, bytes: &self.batch[at..end], envelope, is_alike: self.envelopes.is_alike }
         }))
     }
 }

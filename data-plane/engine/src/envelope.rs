@@ -192,6 +192,58 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// A message that was read, to read others by that are like it.
+#[derive(Clone, Debug)]
+pub(crate) struct Before<'a> {
+    /// What stands in front of its payload.
+    front: &'a [u8],
+    pub(crate) envelope: Envelope<'a>,
+}
+
+impl<'a> Before<'a> {
+    /// The message whose record is at the front of `bytes`.
+    pub(crate) fn new(bytes: &'a [u8], envelope: Envelope<'a>) -> Self {
+        let front = envelope.size_bytes() - envelope.payload.len();
+        Self { front: bytes.get(..front).unwrap_or_default(), envelope }
+    }
+
+    /// Its topic and its publisher.
+    pub(crate) const fn texts(&self) -> (&'a str, &'a str) {
+        (self.envelope.topic, self.envelope.publisher)
+    }
+
+    /// The message at the front of `bytes` and what follows it, if it differs from this one in QoS, retain flag and
+    /// payload at most: one comparison for all the rest.
+    #[inline]
+    pub(crate) fn alike(&self, bytes: &'a [u8]) -> Option<(Envelope<'a>, &'a [u8])> {
+        let length = usize::try_from(u32::from_le_bytes(*bytes.first_chunk::<LENGTH>()?)).ok()?;
+        let (record, rest) = bytes.split_at_checked(length.checked_add(LENGTH)?)?;
+        let (front, payload) = record.split_at_checked(self.front.len())?;
+        let (flags, others) = front.get(LENGTH..)?.split_first()?;
+        let (known_flags, known) = self.front.get(LENGTH..)?.split_first()?;
+        if (flags ^ known_flags) & !(0b11 | FLAG_RETAIN) != 0 || others != known {
+            return None;
+        }
+        let qos = Qos::from_bits(flags & 0b11)?;
+        Some((Envelope { qos, retain: flags & FLAG_RETAIN != 0, payload, ..self.envelope }, rest))
+    }
+}
+
+/// Length and flags of a message that is as another one but for these; `front` is what stands in front of the payload of
+/// that one.
+#[inline]
+pub(crate) fn front_alike(
+    front: &[u8],
+    qos: Qos,
+    retain: bool,
+    payload_bytes: usize,
+) -> Result<[u8; LENGTH + 1], EnvelopeError> {
+    let length = front.len() - LENGTH + payload_bytes;
+    let [a, b, c, d] = u32::try_from(length).map_err(|_| EnvelopeError::TooLong)?.to_le_bytes();
+    let kept = front[LENGTH] & !(0b11 | FLAG_RETAIN);
+    Ok([a, b, c, d, kept | qos.bits() | if retain { FLAG_RETAIN } else { 0 }])
+}
+
 /// The first `N` of the header's bytes, which are known to be there, and the others.
 #[inline]
 pub(crate) fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {

@@ -313,6 +313,43 @@ fn a_damaged_record_is_an_error_and_the_end() {
 }
 
 proptest! {
+    /// A publisher's messages come many at a time: those that are like the first are the same bytes however they are
+    /// added, and are known as what they are when they are read.
+    #[test]
+    fn messages_that_are_alike_are_as_if_each_were_appended_whole(
+        runs in prop::collection::vec((any_message(), prop::collection::vec(any_message(), 0..4)), 0..5),
+    ) {
+        let (mut alike, mut whole) = (Batch::new(), Batch::new());
+        let mut expected = Vec::new();
+        for (first, others) in runs {
+            alike.append(&first.envelope()).expect("short enough");
+            whole.append(&first.envelope()).expect("short enough");
+            expected.push((first.clone(), false));
+            for Owned { qos, retain, payload, .. } in others {
+                alike.append_alike(qos, retain, &payload).expect("short enough");
+                let other = Owned { qos, retain, payload, ..first.clone() };
+                whole.append(&other.envelope()).expect("short enough");
+                expected.push((other, true));
+            }
+        }
+        prop_assert_eq!(alike.as_bytes(), whole.as_bytes());
+        prop_assert_eq!((alike.len(), alike.has_retained()), (whole.len(), whole.has_retained()));
+        prop_assert_eq!(&Batch::from_bytes(alike.as_bytes().to_vec()), &Ok(whole));
+        let mut before: Option<Envelope<'_>> = None;
+        for (at, record) in alike.records().enumerate() {
+            let record = record.expect("it was appended");
+            let Envelope { qos, retain, payload, .. } = record.envelope;
+            prop_assert_eq!(record.envelope, expected[at].0.envelope());
+            prop_assert_eq!(Envelope::from_record(record.bytes), Ok(record.envelope));
+            let is_like = before.is_some_and(|it| record.envelope == Envelope { qos, retain, payload, ..it });
+            prop_assert!(is_like || !record.is_alike);
+            // The second of many says that it is worth a look.
+            prop_assert!(record.is_alike || at < 2 || !expected[at].1 || !expected[at - 1].1);
+            before = Some(record.envelope);
+        }
+        prop_assert_eq!(alike.records().count(), expected.len());
+    }
+
     #[test]
     fn what_was_appended_is_read(messages in prop::collection::vec(any_message(), 0..20)) {
         let batch = batch(&messages);
@@ -380,4 +417,12 @@ proptest! {
         prop_assert!(read.clone().count() <= bytes.len() / RECORD_HEADER_BYTES + 1);
         prop_assert!(read.filter(Result::is_err).count() <= 1);
     }
+}
+
+#[test]
+fn a_batch_that_was_emptied_has_no_message_to_be_like() {
+    let mut emptied = batch(&[example()]);
+    emptied.clear();
+    assert!(emptied.append_alike(Qos::AtLeastOnce, false, b"x").is_err());
+    assert!(emptied.is_empty());
 }

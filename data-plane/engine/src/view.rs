@@ -5,6 +5,8 @@
 //! known places. While it grows its index is a [`FooterBuilder`] in memory; sealing appends the index to the segment
 //! as a footer, which [`Footer::open`] reads again. A query asks any number of both at once.
 
+#[cfg(test)]
+mod any_topics;
 mod builder;
 mod dictionary;
 mod fetch;
@@ -12,9 +14,11 @@ mod footer;
 mod kept_pages;
 mod lane;
 mod merge;
+mod order;
 mod pages;
 mod pick;
 mod query;
+mod ranked;
 mod replay;
 pub mod retained;
 mod row;
@@ -22,6 +26,7 @@ mod rules;
 mod sealed;
 mod select;
 mod table;
+mod topic_walk;
 mod walk;
 mod write;
 

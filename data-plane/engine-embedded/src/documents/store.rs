@@ -45,6 +45,8 @@ pub(crate) struct Store {
     /// None once the engine has stopped, so that its directory can be opened again.
     documents: RwLock<Option<Arc<dyn Documents>>>,
     losses: Mutex<Vec<Arc<str>>>,
+    /// Whether a document was seen that is no retained message: of a session or a group, who read on in the log.
+    has_readers: AtomicBool,
 }
 
 /// What answers when the engine has stopped.
@@ -67,6 +69,19 @@ impl Store {
             is_failing: AtomicBool::new(false),
             documents: RwLock::new(Some(documents)),
             losses: Mutex::default(),
+            has_readers: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether somebody is to be expected who reads on in the log: the documents of sessions or groups have been written or
+    /// read since the start.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.has_readers.load(Ordering::Relaxed)
+    }
+
+    fn note_readers<'a>(&self, mut keys: impl Iterator<Item = &'a [u8]>) {
+        if !self.has_readers() && keys.any(|full| !key::is_retained(full)) {
+            self.has_readers.store(true, Ordering::Relaxed);
         }
     }
 
@@ -80,6 +95,7 @@ impl Store {
                 tracing::error!(%error, record = batch.record, "a committed batch cannot be read");
             }
         }
+        self.note_readers(writes.iter().map(|(full, _)| full.as_slice()));
         self.change(|overlay| {
             overlay.add(writes);
             overlay.next = next;
@@ -98,6 +114,11 @@ impl Store {
     /// Whether workers find room for more.
     pub(crate) fn has_room(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) < self.bytes_max
+    }
+
+    /// Bytes of documents that are not carried away yet.
+    pub(crate) fn overlay_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether batches that change documents are refused.
@@ -239,6 +260,7 @@ impl Store {
                 None => break,
             }
         }
+        self.note_readers(rows.found.iter().map(|(full, _)| full.as_slice()));
         let found = |(full, document): Row| {
             let (instance, key) = key::parse(&full)?;
             Some((instance, key, document))

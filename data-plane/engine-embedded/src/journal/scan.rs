@@ -3,8 +3,8 @@
 use super::record::{RECORD_HEADER, RecordHeader, marker};
 use crate::files::Reading;
 
-/// The least that is read from a file at once.
-const READ_BYTES: usize = 1024 * 1024;
+/// The least that is read from a file at once: what a processor keeps near itself while it is looked through twice.
+const READ_BYTES: usize = 256 * 1024;
 
 /// What is read at once where a larger reading fails: what a disk loses when it loses a sector.
 const SECTOR_BYTES: usize = 4096;
@@ -127,18 +127,22 @@ impl<'a> Scan<'a> {
         {
             return &self.buffer[from..];
         }
+        // What is there of it is not read again.
+        let there = from.and_then(|from| self.buffer.len().checked_sub(from)).unwrap_or(0);
+        self.buffer.drain(..self.buffer.len() - there);
         self.buffer.resize(bytes.max(READ_BYTES).min(left), 0);
         self.buffer_at = at;
-        let read = match self.file.read_at(at, &mut self.buffer) {
+        let (rest, at) = (&mut self.buffer[there..], at + there as u64);
+        let read = match self.file.read_at(at, rest) {
             Ok(read) => read,
             Err(error) => {
-                let (read, failed) = read_sectors(self.file, at, &mut self.buffer);
+                let (read, failed) = read_sectors(self.file, at, rest);
                 tracing::error!(%error, at, failed, "a journal segment cannot be read");
                 self.failed_bytes += failed;
                 read
             }
         };
-        self.buffer.truncate(read);
+        self.buffer.truncate(there + read);
         &self.buffer
     }
 }

@@ -483,3 +483,31 @@ proptest! {
         prop_assert_eq!(process.shared.retained_stats(INSTANCE), sum);
     }
 }
+
+#[test]
+fn what_waits_for_a_reader_is_indexed_before_it_asks() {
+    let indexed = |process: &Process| {
+        let layout = process.shared.layout.load();
+        let newest = layout.journal.last().expect("one is always written");
+        let index = newest.index.read().expect("no panic");
+        index.read_bytes() == newest.end() && index.read_bytes() > 0
+    };
+    let world = World::new();
+    let mut process = world.start();
+    assert!(process.say(1) && process.append(2, batch(&[retained("t/a", b"1")])));
+    process.keep();
+    assert!(!indexed(&process), "nobody is expected: sealing indexes it");
+    assert!(process.append(3, mixed(3)));
+    process.keep();
+    assert!(indexed(&process), "a session is there");
+    assert!(process.say(4) && !indexed(&process));
+    process.keep();
+    assert!(indexed(&process));
+
+    let again = world.after(Stop::Process).start();
+    again.keep();
+    assert!(!indexed(&again), "nobody has come yet");
+    assert_eq!(wait(again.shared.scan_all(b"s/", None, 10)).expect("answers").len(), 1);
+    again.keep();
+    assert!(indexed(&again), "the sessions were read");
+}

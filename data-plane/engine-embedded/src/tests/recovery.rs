@@ -141,6 +141,10 @@ fn a_sector_that_cannot_be_read_costs_what_is_in_it_and_not_the_node() {
         let aside = world.disk.names().into_iter().find(|it| it.starts_with("damaged-")).expect("kept");
         world.disk.fail_reads(&aside, 0..0);
         assert_eq!(world.disk.open(&aside).and_then(|it| it.bytes()).expect("it is there"), end as u64);
+        // What was made of it lacks some all the same, and that is said as long as it lies there.
+        let process = world.after(Stop::Process).start();
+        assert_eq!(process.shared.health().damage.len(), 1, "byte {at}");
+        assert!(!process.query(&engine::HistoryQuery::default()).complete, "byte {at}");
     }
 }
 

@@ -234,7 +234,7 @@ fn an_attempt_that_failed_at_the_end_is_made_again() {
     let index = segment.indexed();
     let times = index.builder.times().expect("there are messages");
     let name = SealedName { class: DAY, first: segment.name.first, next: segment.next(), times };
-    let seal = || seal_in_place::seal(&world.disk, segment, name, &index.builder.finish());
+    let seal = || seal_in_place::seal(&world.disk, segment, name, &index.builder);
     let first = seal().expect("sealed");
     assert_eq!(seal().expect("sealed again"), first);
     drop(index);

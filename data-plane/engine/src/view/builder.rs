@@ -1,12 +1,14 @@
 //! The index of a segment while it grows: rows and dictionaries of each instance, in memory.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use contract::ids::InstanceId;
 
 use super::dictionary::Dictionary;
+use super::order::TopicOrder;
 use super::row::{RECORD_BYTES_MAX, ROW_BYTES, Row, TIME_MAX};
-use super::table::{ROWS_PER_CHUNK, Span};
+use super::table::{Kind, ROWS_PER_CHUNK, Span};
 use crate::{Pos, Record};
 
 /// The most rows of one index.
@@ -22,7 +24,11 @@ const TEXT_BYTES_MAX: usize = 1 << 30;
 /// when the segment is sealed.
 #[derive(Clone, Debug, Default)]
 pub struct FooterBuilder {
-    pub(super) instances: BTreeMap<InstanceId, Rows>,
+    /// Where the rows of each instance are.
+    numbers: BTreeMap<InstanceId, usize>,
+    sections: Vec<Rows>,
+    /// The instance that was noted last, which mostly is that of the next message too, and where its rows are.
+    current: Option<(InstanceId, usize)>,
     first_record: Option<u64>,
     last: Option<Pos>,
     rows: u32,
@@ -37,7 +43,13 @@ pub struct FooterBuilder {
 #[derive(Clone, Debug, Default)]
 struct Spare {
     rows: Vec<[u8; ROW_BYTES]>,
-    before: Vec<[u32; 2]>,
+    runs: [Vec<Run>; 2],
+}
+
+impl Spare {
+    fn memory_bytes(&self) -> usize {
+        memory_bytes(&self.rows, &self.runs)
+    }
 }
 
 /// The rows of one instance.
@@ -45,13 +57,73 @@ struct Spare {
 pub(super) struct Rows {
     /// As in a footer, but for the numbers of the texts, which are those of the dictionaries here.
     pub rows: Vec<[u8; ROW_BYTES]>,
-    /// Of each row, the row before it that has the same topic, and the one with the same publisher.
-    pub before: Vec<[u32; 2]>,
+    /// Rows one after the other that have the same topic, and those that have the same publisher: a publisher's
+    /// messages come many at a time.
+    pub runs: [Vec<Run>; 2],
     pub topics: Dictionary,
     pub publishers: Dictionary,
+    pub order: TopicOrder,
     pub span: Span,
     /// The earliest and latest time of each [`ROWS_PER_CHUNK`] rows.
     pub chunk_times: Vec<(u64, u64)>,
+}
+
+/// Rows one after the other that have the same text: up to the first of the next run, or to the last row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Run {
+    /// The number of the text.
+    pub text: u32,
+    /// Its first row.
+    pub first: u32,
+    /// The run before it that has the same text; [`NO_RUN`](super::dictionary::NO_RUN), if there is none.
+    pub before: u32,
+}
+
+impl Rows {
+    /// The rows of a run.
+    pub(super) fn rows_of(&self, kind: Kind, run: u32) -> std::ops::Range<u32> {
+        let runs = &self.runs[kind as usize];
+        let end = runs.get(run as usize + 1).map_or_else(|| number(self.rows.len()), |next| next.first);
+        runs.get(run as usize).map_or(0..0, |run| run.first..end)
+    }
+
+    /// Notes that the next row has the text.
+    #[inline]
+    fn note(&mut self, kind: Kind, text: &str, row: u32, shown_bytes: u32) -> u32 {
+        let runs = &mut self.runs[kind as usize];
+        let dictionary = match kind {
+            Kind::Topics => &mut self.topics,
+            Kind::Publishers => &mut self.publishers,
+        };
+        let number = dictionary.add(text, shown_bytes);
+        if runs.last().is_none_or(|last| last.text != number) {
+            let before = dictionary.begin_run(number, self::number(runs.len()));
+            runs.push(Run { text: number, first: row, before });
+        }
+        number
+    }
+}
+
+impl Rows {
+    /// Notes that the next row has the text of the last one.
+    #[inline]
+    fn note_again(&mut self, kind: Kind, shown_bytes: u32) -> Option<u32> {
+        let number = self.runs[kind as usize].last()?.text;
+        match kind {
+            Kind::Topics => self.topics.weigh(number, shown_bytes),
+            Kind::Publishers => self.publishers.weigh(number, shown_bytes),
+        }
+        Some(number)
+    }
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).expect("no more than all rows")
+}
+
+fn memory_bytes(rows: &Vec<[u8; ROW_BYTES]>, runs: &[Vec<Run>; 2]) -> usize {
+    let of_runs: usize = runs.iter().map(|runs| runs.capacity() * size_of::<Run>()).sum();
+    rows.capacity() * ROW_BYTES + of_runs
 }
 
 /// Why a message is not in the index.
@@ -87,20 +159,24 @@ impl FooterBuilder {
             return Err(AddError::Full);
         }
 
-        let texts = record.envelope.topic.len() + record.envelope.publisher.len();
-        let Self { instances, spare, .. } = self;
-        let anew = || {
-            let Spare { rows, before } = spare.pop().unwrap_or_default();
-            Rows { rows, before, ..Rows::default() }
+        let text_bytes = record.envelope.topic.len() + record.envelope.publisher.len();
+        // What stands right behind the message noted last and is like it needs no look at its texts.
+        let before = Pos { record: pos.record, index: pos.index.wrapping_sub(1) };
+        let is_alike = record.is_alike && self.last == Some(before);
+        let section = match self.current {
+            Some((_, section)) if is_alike => section,
+            _ => self.section(record.envelope.instance),
         };
-        let rows = instances.entry(record.envelope.instance).or_insert_with(anew);
-        let number = u32::try_from(rows.rows.len()).expect("no more than all rows");
+        let rows = &mut self.sections[section];
+        let number = number(rows.rows.len());
         let stored_at = record.envelope.stored_at.0.min(TIME_MAX);
         // Weights are what history counts by: what it does not show weighs nothing.
         let shown_bytes = if record.envelope.history { bytes } else { 0 };
-        let (topic, topic_before) = rows.topics.add(record.envelope.topic, number, shown_bytes);
-        let (publisher, publisher_before) =
-            rows.publishers.add(record.envelope.publisher, number, shown_bytes);
+        let texts = [(Kind::Topics, record.envelope.topic), (Kind::Publishers, record.envelope.publisher)];
+        let [topic, publisher] = texts.map(|(kind, text)| {
+            let again = if is_alike { rows.note_again(kind, shown_bytes) } else { None };
+            again.unwrap_or_else(|| rows.note(kind, text, number, shown_bytes))
+        });
         let row = Row {
             pos,
             stored_at,
@@ -114,22 +190,51 @@ impl FooterBuilder {
         };
         let base = if number == 0 { pos.record } else { rows.span.first.record };
         rows.rows.push(row.to_bytes(base));
-        rows.before.push([topic_before, publisher_before]);
         rows.span.extend(pos, stored_at, shown_bytes);
         match rows.chunk_times.last_mut() {
-            Some((earliest, latest)) if number % ROWS_PER_CHUNK != 0 => {
+            Some((earliest, latest)) if !number.is_multiple_of(ROWS_PER_CHUNK) => {
                 *earliest = stored_at.min(*earliest);
                 *latest = stored_at.max(*latest);
             }
             _ => rows.chunk_times.push((stored_at, stored_at)),
         }
         self.rows += 1;
-        self.text_bytes += texts;
+        self.text_bytes += text_bytes;
         self.first_record = Some(first);
         self.last = Some(pos);
         let (earliest, latest) = self.times.unwrap_or((stored_at, stored_at));
         self.times = Some((earliest.min(stored_at), latest.max(stored_at)));
         Ok(())
+    }
+
+    /// Where the rows of an instance are, which are begun if there are none.
+    #[inline]
+    fn section(&mut self, instance: InstanceId) -> usize {
+        match self.current {
+            Some((current, section)) if current == instance => section,
+            _ => self.turn_to(instance),
+        }
+    }
+
+    fn turn_to(&mut self, instance: InstanceId) -> usize {
+        let Self { numbers, sections, spare, .. } = self;
+        let section = *numbers.entry(instance).or_insert_with(|| {
+            let Spare { rows, runs } = spare.pop().unwrap_or_default();
+            sections.push(Rows { rows, runs, ..Rows::default() });
+            sections.len() - 1
+        });
+        self.current = Some((instance, section));
+        section
+    }
+
+    /// The rows of an instance.
+    pub(super) fn rows(&self, instance: InstanceId) -> Option<&Rows> {
+        self.numbers.get(&instance).map(|section| &self.sections[*section])
+    }
+
+    /// The instances and their rows, ascending.
+    pub(super) fn instances(&self) -> impl Iterator<Item = (InstanceId, &Rows)> {
+        self.numbers.iter().map(|(instance, section)| (*instance, &self.sections[*section]))
     }
 
     /// How many messages it has.
@@ -161,24 +266,26 @@ impl FooterBuilder {
     #[must_use]
     pub fn finish(&self) -> Vec<u8> {
         let mut footer = Vec::new();
-        self.finish_into(&mut footer);
+        let take = &mut |part: &[u8]| {
+            footer.extend_from_slice(part);
+            Ok(())
+        };
+        super::write::footer(self, take).expect("memory takes every part");
         footer
     }
 
-    /// The footer in memory that was used before; what was in it goes.
-    pub fn finish_into(&self, footer: &mut Vec<u8>) {
-        footer.clear();
-        super::write::footer(self, footer);
+    /// The footer in parts, as they are made; `take` is to write them one behind the other.
+    pub fn finish_in_parts(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        super::write::footer(self, &mut take)
     }
 
     /// Forgets the messages and keeps memory for as many, to be the index of another segment.
     pub fn clear(&mut self) {
         let mut spare = std::mem::take(&mut self.spare);
-        let instances = std::mem::take(&mut self.instances).into_values();
-        spare.extend(instances.map(|Rows { rows, before, .. }| Spare { rows, before }));
-        for Spare { rows, before } in &mut spare {
+        spare.extend(self.sections.drain(..).map(|Rows { rows, runs, .. }| Spare { rows, runs }));
+        for Spare { rows, runs } in &mut spare {
             rows.clear();
-            before.clear();
+            runs.iter_mut().for_each(Vec::clear);
         }
         spare.sort_unstable_by_key(|it| it.rows.capacity());
         spare.drain(..spare.len().saturating_sub(SPARE_MAX));
@@ -188,8 +295,7 @@ impl FooterBuilder {
     /// The bytes that it has for rows.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let used = self.instances.values().map(|it| (it.rows.capacity(), it.before.capacity()));
-        let spare = self.spare.iter().map(|it| (it.rows.capacity(), it.before.capacity()));
-        used.chain(spare).map(|(rows, before)| rows * ROW_BYTES + before * size_of::<[u32; 2]>()).sum()
+        let used = self.sections.iter().map(|it| memory_bytes(&it.rows, &it.runs));
+        used.chain(self.spare.iter().map(Spare::memory_bytes)).sum()
     }
 }

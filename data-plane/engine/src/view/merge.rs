@@ -44,7 +44,7 @@ pub(super) enum Next<'a> {
 pub(super) fn table<'a>(source: &'a Source<'a>, instance: InstanceId) -> Option<Box<dyn Table + 'a>> {
     match source.index {
         Index::Live(builder) => {
-            builder.instances.get(&instance).map(|rows| Box::new(Live(rows)) as Box<dyn Table + 'a>)
+            builder.rows(instance).map(|rows| Box::new(Live(rows)) as Box<dyn Table + 'a>)
         }
         Index::Sealed(footer) => {
             footer.table(instance, source.bytes).map(|table| Box::new(table) as Box<dyn Table + 'a>)

@@ -4,12 +4,15 @@
 use contract::topic::TopicFilter;
 use hashbrown::HashMap;
 
-use super::select::{literal_prefix, lower_bound, upper_bound};
+use super::ranked::Ranked;
 use super::table::{Damaged, Kind, ROWS_PER_CHUNK, Table, place};
 use crate::{Pos, ReplayFilter};
 
-/// The most topics whose texts are compared before a row has been looked at.
+/// The most topics that are looked at before a row has been.
 const CANDIDATES_MAX: u32 = 4_096;
+
+/// So few rows are looked at sooner than topics are searched.
+const WALKED_ROWS: u32 = 64;
 
 /// Rows are looked up by topic when they are at most one of so many; else every row is looked at.
 const LISTED_SHARE: u32 = 8;
@@ -170,35 +173,21 @@ fn topics(
     filters: &Filters<'_>,
     rows: u32,
 ) -> Result<Option<Vec<(u32, u32)>>, Damaged> {
-    let mut left = CANDIDATES_MAX.min(rows);
+    if rows <= WALKED_ROWS && !filters.wildcards.is_empty() {
+        return Ok(None);
+    }
     let mut topics = Vec::new();
-    let mut text = String::new();
-    let mut has_looked_at_all = false;
     for (text, group) in &filters.exact {
         topics.extend(table.find(Kind::Topics, text)?.map(|topic| (topic, *group)));
     }
-    for &(filter, group) in &filters.wildcards {
-        let literal = literal_prefix(filter.as_str());
-        let (first, end) = if table.is_sorted() {
-            // What a last `#` matches one level above it.
-            let above = literal.strip_suffix('/').filter(|above| filter.matches(above));
-            if let Some(above) = above {
-                topics.extend(table.find(Kind::Topics, above)?.map(|topic| (topic, group)));
+    if !filters.wildcards.is_empty() {
+        let mut left = CANDIDATES_MAX.min(rows);
+        let mut ranked = Ranked::new(table);
+        for &(filter, group) in &filters.wildcards {
+            let take = |topic| topics.push((topic, group));
+            if !ranked.matching(filter, "", &mut left, take)? {
+                return Ok(None);
             }
-            let first = lower_bound(table, literal, &mut text)?;
-            (first, upper_bound(table, literal, first, &mut text)?)
-        } else if has_looked_at_all {
-            continue;
-        } else {
-            // One look at each finds what any of the filters matches.
-            has_looked_at_all = true;
-            (0, table.texts(Kind::Topics))
-        };
-        let Some(less) = left.checked_sub(end - first) else { return Ok(None) };
-        left = less;
-        for topic in first..end {
-            table.text(Kind::Topics, topic, &mut text)?;
-            topics.extend(filters.group_of(&text).map(|group| (topic, group)));
         }
     }
     topics.sort_unstable();

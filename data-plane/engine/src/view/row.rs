@@ -2,6 +2,7 @@
 
 use contract::qos::Qos;
 
+use super::table::Kind;
 use crate::Pos;
 
 /// Bytes of a row in a footer.
@@ -14,6 +15,9 @@ pub(super) const RECORD_BYTES_MAX: u32 = (1 << QOS_AT) - 1;
 const QOS_AT: u32 = 28;
 
 const HISTORY: u32 = 1 << (QOS_AT + 2);
+
+/// Where in a row the numbers of topic and publisher are: at its end.
+const TEXTS_AT: usize = 24;
 
 /// The latest moment a row can say: times take six bytes.
 pub(super) const TIME_MAX: u64 = (1 << 48) - 1;
@@ -45,39 +49,29 @@ impl Row {
     /// 24 u32 topic          28 u32 publisher
     /// ```
     /// Bytes: 28 bits, then 2 bits QoS, then 1 bit history.
+    #[inline]
     pub(super) fn to_bytes(self, base: u64) -> [u8; ROW_BYTES] {
         let record = u32::try_from(self.pos.record - base).expect("a builder takes no record too far on");
-        let time = self.stored_at.to_le_bytes();
         let history = if self.history { HISTORY } else { 0 };
         let flags = (u32::from(self.qos.bits()) << QOS_AT) | history;
+        let place = u64::from(record) | u64::from(self.pos.index) << 32;
+        let of_record = u64::from(self.bytes | flags) | u64::from(self.checksum) << 32;
         let mut bytes = [0; ROW_BYTES];
-        bytes[..4].copy_from_slice(&record.to_le_bytes());
-        bytes[4..6].copy_from_slice(&self.pos.index.to_le_bytes());
-        bytes[6..12].copy_from_slice(&time[..6]);
-        for (at, number) in [
-            (12, self.offset),
-            (16, self.bytes | flags),
-            (20, self.checksum),
-            (24, self.topic),
-            (28, self.publisher),
-        ] {
-            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
-        }
+        bytes[..8].copy_from_slice(&(place | self.stored_at << 48).to_le_bytes());
+        bytes[8..16].copy_from_slice(&(self.stored_at >> 16 | u64::from(self.offset) << 32).to_le_bytes());
+        bytes[16..24].copy_from_slice(&of_record.to_le_bytes());
+        let texts = u64::from(self.topic) | u64::from(self.publisher) << 32;
+        bytes[TEXTS_AT..].copy_from_slice(&texts.to_le_bytes());
         bytes
     }
 
-    /// Puts other numbers for topic and publisher into a row's bytes.
-    pub(super) fn renumber(bytes: &mut [u8; ROW_BYTES], of_topics: &[u32], of_publishers: &[u32]) {
-        for (at, numbers) in [(24, of_topics), (28, of_publishers)] {
-            let number = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-            bytes[at..at + 4].copy_from_slice(&numbers[number as usize].to_le_bytes());
+    /// Puts another number for topic or publisher into the bytes of rows.
+    #[inline]
+    pub(super) fn renumber(rows: &mut [u8], kind: Kind, number: u32) {
+        let at = TEXTS_AT + 4 * kind as usize;
+        for row in rows.as_chunks_mut::<ROW_BYTES>().0 {
+            row[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }
-    }
-
-    /// The numbers of topic and publisher in a row's bytes.
-    pub(super) fn texts(bytes: &[u8; ROW_BYTES]) -> [u32; 2] {
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        [number(24), number(28)]
     }
 
     pub(super) fn from_bytes(bytes: &[u8; ROW_BYTES], base: u64) -> Self {

@@ -38,11 +38,7 @@ pub(super) fn rules<'a>(rules: &'a HistoryRules, filter: Option<&TopicFilter>) -
     shown
         .map(|(level, history)| Rule {
             level,
-            visible_from: rules
-                .now
-                .0
-                .saturating_sub(history.retention_secs.saturating_mul(1000))
-                .max(history.since.0),
+            visible_from: history.shown_since(rules.now).0,
             shown_from: Pos { record: 0, index: 0 },
             whole_from: 0,
             bytes_max: history.retention_bytes,

@@ -3,6 +3,7 @@
 
 use super::footer::Entry;
 use super::pages::Window;
+use super::ranked::Order;
 use super::row::{ROW_BYTES, Row};
 use super::table::{Damaged, Kind, Span, Table};
 use super::write::TEXT_ENTRY_BYTES;
@@ -112,8 +113,8 @@ impl Table for Sealed<'_> {
         }
     }
 
-    fn is_sorted(&self) -> bool {
-        true
+    fn order(&self) -> Order {
+        Order::Same
     }
 
     fn text(&mut self, kind: Kind, number: u32, into: &mut String) -> Result<(), Damaged> {

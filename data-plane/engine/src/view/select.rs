@@ -1,7 +1,10 @@
 //! Which topics of an index a query is about: wildcards are matched with the dictionary, never with rows.
 
+use std::ops::Range;
+
 use contract::topic::{TopicFilter, first_level};
 
+use super::ranked::Ranked;
 use super::rules::Rule;
 use super::table::{Damaged, Kind, Table};
 
@@ -30,8 +33,7 @@ impl Selected {
         let mut found = Self::default();
         match filter.filter(|filter| !filter.as_str().contains(['+', '#'])) {
             Some(exact) => found.find_exact(table, exact, rules)?,
-            None if table.is_sorted() => found.find_sorted(table, filter, rules)?,
-            None => found.find_unsorted(table, filter, rules)?,
+            None => found.find_below(table, filter, rules)?,
         }
         Ok(found)
     }
@@ -77,34 +79,16 @@ impl Selected {
         Ok(())
     }
 
-    /// One look at each topic.
-    fn find_unsorted(
-        &mut self,
-        table: &mut dyn Table,
-        filter: Option<&TopicFilter>,
-        rules: &[Rule<'_>],
-    ) -> Result<(), Damaged> {
-        let mut text = String::new();
-        for topic in 0..table.texts(Kind::Topics) {
-            table.text(Kind::Topics, topic, &mut text)?;
-            let Some(rule) = rule_for(&text, rules) else { continue };
-            if filter.is_none_or(|filter| filter.matches(&text)) {
-                self.push(topic, rule);
-            }
-        }
-        Ok(())
-    }
-
     /// For each rule the topics below what the filter and the rule's level have in common.
-    fn find_sorted(
+    fn find_below(
         &mut self,
         table: &mut dyn Table,
         filter: Option<&TopicFilter>,
         rules: &[Rule<'_>],
     ) -> Result<(), Damaged> {
-        let matches = |topic: &str| filter.is_none_or(|filter| filter.matches(topic));
         let literal = filter.map_or("", |filter| literal_prefix(filter.as_str()));
-        let mut text = String::new();
+        let mut ranked = Ranked::new(table);
+        let mut left = u32::MAX;
         for (number, rule) in rules.iter().enumerate() {
             let below = format!("{}/", rule.level);
             let prefix = match (literal.starts_with(&below), below.starts_with(literal)) {
@@ -115,29 +99,45 @@ impl Selected {
             // What a last `#` matches one level above it is not below the prefix.
             let above = prefix.strip_suffix('/').filter(|above| *above != rule.level);
             for exact in std::iter::once(rule.level).chain(above) {
-                if matches(exact)
-                    && let Some(topic) = table.find(Kind::Topics, exact)?
+                if filter.is_none_or(|filter| filter.matches(exact))
+                    && let Some(topic) = ranked.table.find(Kind::Topics, exact)?
                 {
                     self.push(topic, number);
                 }
             }
-            let everything = filter.is_none_or(|filter| is_everything_below(filter.as_str(), prefix));
-            let first = lower_bound(table, prefix, &mut text)?;
-            let end = upper_bound(table, prefix, first, &mut text)?;
-            if everything && first < end {
-                self.ranges.push(TopicRange { first, end, rule: number });
-                continue;
-            }
-            for topic in first..end {
-                table.text(Kind::Topics, topic, &mut text)?;
-                if matches(&text) {
-                    self.push(topic, number);
+            match filter.filter(|filter| !is_everything_below(filter.as_str(), prefix)) {
+                Some(filter) => {
+                    ranked.matching(filter, prefix, &mut left, |topic| self.push(topic, number))?;
                 }
+                None => self.find_range(&mut ranked, prefix, number)?,
             }
         }
         self.ranges.sort_unstable_by_key(|range| range.first);
-        self.ranges.dedup_by(|next, range| next.first < range.end);
+        self.ranges.dedup_by(|next, range| range.takes_in(next));
         Ok(())
+    }
+
+    /// Everything that begins with the prefix.
+    fn find_range(&mut self, ranked: &mut Ranked<'_>, prefix: &str, rule: usize) -> Result<(), Damaged> {
+        let Range { start: first, end } = ranked.below(prefix)?;
+        if ranked.is_same() && first < end {
+            self.ranges.push(TopicRange { first, end, rule });
+            return Ok(());
+        }
+        for rank in first..end {
+            self.push(ranked.number(rank)?, rule);
+        }
+        Ok(())
+    }
+}
+
+impl TopicRange {
+    /// Whether what begins at it or behind it is in it, or is now because it follows.
+    const fn takes_in(&mut self, next: &Self) -> bool {
+        if next.first == self.end && next.rule == self.rule {
+            self.end = next.end;
+        }
+        next.first < self.end
     }
 }
 
@@ -158,39 +158,4 @@ fn is_everything_below(filter: &str, prefix: &str) -> bool {
         Some(literal) => literal == prefix,
         None => false,
     }
-}
-
-/// The first topic that is not before `prefix`.
-pub(super) fn lower_bound(table: &mut dyn Table, prefix: &str, text: &mut String) -> Result<u32, Damaged> {
-    partition(table, 0, text, |text| text < prefix)
-}
-
-/// The first topic from `first` on that does not begin with `prefix`.
-pub(super) fn upper_bound(
-    table: &mut dyn Table,
-    prefix: &str,
-    first: u32,
-    text: &mut String,
-) -> Result<u32, Damaged> {
-    partition(table, first, text, |text| text.starts_with(prefix))
-}
-
-/// The first topic from `first` on that is not `before`, where those come first that are.
-fn partition(
-    table: &mut dyn Table,
-    first: u32,
-    text: &mut String,
-    before: impl Fn(&str) -> bool,
-) -> Result<u32, Damaged> {
-    let (mut low, mut high) = (first, table.texts(Kind::Topics));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        table.text(Kind::Topics, middle, text)?;
-        if before(text) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }

@@ -1,7 +1,8 @@
 //! What a query asks of an index, in memory or on disk.
 
 use super::builder::Rows;
-use super::dictionary::NO_ROW;
+use super::dictionary::NO_RUN;
+use super::ranked::Order;
 use super::row::Row;
 use crate::Pos;
 
@@ -18,6 +19,11 @@ pub(super) struct Damaged;
 pub(super) enum Kind {
     Topics,
     Publishers,
+}
+
+impl Kind {
+    /// Both, in the order in which they stand wherever there is one of each.
+    pub(super) const BOTH: [Self; 2] = [Self::Topics, Self::Publishers];
 }
 
 /// What the rows of one instance in one index lie between.
@@ -58,8 +64,8 @@ pub(super) trait Table {
     /// The earliest and latest time of the chunk's rows.
     fn chunk_times(&mut self, chunk: u32) -> Result<(u64, u64), Damaged>;
     fn texts(&self, kind: Kind) -> u32;
-    /// Whether the texts' numbers are in the order of their bytes.
-    fn is_sorted(&self) -> bool;
+    /// The topics in the order of their bytes.
+    fn order(&self) -> Order;
     fn text(&mut self, kind: Kind, number: u32, into: &mut String) -> Result<(), Damaged>;
     fn find(&mut self, kind: Kind, text: &str) -> Result<Option<u32>, Damaged>;
     /// How many rows have the text, and the bytes of the records among them that history shows.
@@ -120,8 +126,8 @@ impl Table for Live<'_> {
         u32::try_from(self.dictionary(kind).texts.len()).expect("there are no more texts than rows")
     }
 
-    fn is_sorted(&self) -> bool {
-        false
+    fn order(&self) -> Order {
+        Order::Listed(self.0.order.of(&self.0.topics))
     }
 
     fn text(&mut self, kind: Kind, number: u32, into: &mut String) -> Result<(), Damaged> {
@@ -141,10 +147,10 @@ impl Table for Live<'_> {
 
     fn rows_of(&mut self, kind: Kind, number: u32, into: &mut Vec<u32>) -> Result<(), Damaged> {
         let from = into.len();
-        let mut row = self.entry(kind, number)?.last_row;
-        while row != NO_ROW {
-            into.push(row);
-            row = self.0.before.get(row as usize).ok_or(Damaged)?[kind as usize];
+        let mut run = self.entry(kind, number)?.last_run;
+        while run != NO_RUN {
+            into.extend(self.0.rows_of(kind, run).rev());
+            run = self.0.runs[kind as usize].get(run as usize).ok_or(Damaged)?.before;
         }
         into[from..].reverse();
         Ok(())

@@ -17,7 +17,7 @@ use super::{
     AddError, FOOTER_VERSION, Footer, FooterBuilder, FooterError, Index, KeptPages, ReadAt, Source, View,
     get, query,
 };
-use crate::{Batch, Envelope, HistoryQuery, HistoryRules, Pos, RetentionClass, Shard};
+use crate::{Batch, Envelope, HistoryQuery, HistoryRules, Pos, Record, RetentionClass, Shard};
 
 const TRAILER: usize = 40;
 
@@ -342,6 +342,62 @@ fn any_query() -> impl Strategy<Value = HistoryQuery> {
 }
 
 proptest! {
+    /// Messages of one topic and publisher that stand one after the other are indexed together, and found one by one.
+    #[test]
+    fn messages_that_are_alike_are_indexed_like_any(
+        runs in prop::collection::vec((0..3_usize, 0..3_usize, 1..6_usize), 1..20),
+    ) {
+        let texts = ["a/0", "a/1", "b"];
+        let mut batch = Batch::new();
+        let mut expected = Vec::new();
+        for (topic, publisher, count) in runs {
+            let first = Envelope { publisher: texts[publisher], ..message(1, texts[topic]) };
+            batch.append(&first).expect("a message of a test fits");
+            for _ in 1..count {
+                batch.append_alike(Qos::AtLeastOnce, false, b"another").expect("a message of a test fits");
+            }
+            expected.resize(expected.len() + count, (topic, publisher));
+        }
+        let (mut known, mut unknown) = (FooterBuilder::new(), FooterBuilder::new());
+        for (index, record) in (0..).zip(batch.records()) {
+            let record = record.expect("it was appended");
+            let pos = Pos { record: 1, index };
+            known.add(pos, record.at as u64, &record).expect("it has room");
+            unknown.add(pos, record.at as u64, &Record { is_alike: false, ..record }).expect("it has room");
+        }
+        prop_assert_eq!(known.finish(), unknown.finish());
+        let mut bytes = batch.as_bytes().to_vec();
+        bytes.extend(known.finish());
+        let footer = Footer::parse(&bytes).expect("it was just written");
+        let rules = rules();
+        for index in [Index::Live(&known), Index::Sealed(&footer)] {
+            let sources = [Source { index, bytes: &bytes }];
+            let view = View { shard: Shard(0), sources: &sources, dropped_before: UnixMillis(0), whole: true };
+            for (number, text) in texts.iter().enumerate().take(2) {
+                let of_topic = HistoryQuery {
+                    topic_filter: Some(text.parse().expect("a filter")),
+                    order: Order::Oldest,
+                    ..HistoryQuery::default()
+                };
+                let of_publisher = HistoryQuery {
+                    client_id: Some((*text).into()),
+                    order: Order::Oldest,
+                    ..HistoryQuery::default()
+                };
+                let found = |wanted: &HistoryQuery| -> Vec<usize> {
+                    let items = query(&view, instance(1), wanted, &rules).items;
+                    items.iter().map(|item| usize::from(item.id.index)).collect()
+                };
+                let places = |is_wanted: &dyn Fn(&(usize, usize)) -> bool| -> Vec<usize> {
+                    expected.iter().enumerate().filter(|(_, it)| is_wanted(it)).map(|(at, _)| at).collect()
+                };
+                prop_assert_eq!(found(&of_topic), places(&|it| it.0 == number));
+                // Of topic `b` there is no rule: it is not shown.
+                prop_assert_eq!(found(&of_publisher), places(&|it| it.1 == number && it.0 < 2));
+            }
+        }
+    }
+
     #[test]
     fn any_bytes_are_opened_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..400), sealed in any::<bool>()) {
         if sealed && bytes.len() >= TRAILER {

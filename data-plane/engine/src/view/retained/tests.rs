@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::view::any_topics::{any_filter, any_topic};
 use crate::{Batch, RetentionClass};
 
 const INSTANCE: InstanceId = InstanceId(Uuid::from_u128(1));
@@ -50,7 +51,7 @@ impl Shelf {
         };
         batch.append(&message).expect("it fits");
         let record = batch.records().next().expect("there is one").expect("it can be read");
-        self.rows.insert(key(&[topic]), record.bytes.to_vec());
+        self.rows.insert(key(topic.as_bytes()), record.bytes.to_vec());
     }
 
     /// What is found page by page, and the seeks that it took.
@@ -90,32 +91,6 @@ impl Seek for Shelf {
 
 fn filter(text: &str) -> TopicFilter {
     text.parse().expect("a filter of a test")
-}
-
-/// Few levels, so that topics share them; with characters on both sides of the slash.
-fn any_level() -> impl Strategy<Value = String> {
-    prop_oneof![
-        6 => prop::sample::select(vec!["", "a", "b", "a-", "a0", "ab", "$a", "!", "é", "~"]).prop_map(str::to_owned),
-        1 => "[ !$%.0a-c~é\u{10ffff}]{0,3}",
-    ]
-}
-
-fn any_topic() -> impl Strategy<Value = String> {
-    prop::collection::vec(any_level(), 1..5)
-        .prop_map(|levels| levels.join("/"))
-        .prop_filter("a topic has a character", |topic| !topic.is_empty())
-}
-
-fn any_filter() -> impl Strategy<Value = String> {
-    let level = prop_oneof![2 => any_level(), 1 => Just("+".to_owned())];
-    (prop::collection::vec(level, 0..4), any::<bool>())
-        .prop_map(|(mut levels, all_below)| {
-            if all_below {
-                levels.push("#".to_owned());
-            }
-            levels.join("/")
-        })
-        .prop_filter("a filter has a character", |filter| !filter.is_empty())
 }
 
 proptest! {
@@ -181,7 +156,7 @@ fn a_page_has_bounds_and_leads_on() {
 
     let large = vec![0; RETAINED_PAGE_BYTES_MAX];
     for topic in ["b", "c"] {
-        shelf.rows.insert(key(&[topic]), large.clone());
+        shelf.rows.insert(key(topic.as_bytes()), large.clone());
     }
     let page = retained(&shelf, INSTANCE, &filter("+"), None, NOW, 10).expect("it works");
     assert_eq!((page.messages.len(), page.next.as_deref()), (1, Some("b")));
