@@ -59,7 +59,17 @@ impl Exchanges {
         }
     }
 
+    /// Takes the acknowledgement of a message that has just become safe, if it is the next one: mostly it is.
+    #[inline]
+    pub(crate) fn settle_next(&mut self, packet_id: PacketId) -> Option<Acknowledgement> {
+        let next = self.owed.front().filter(|owed| owed.packet_id == packet_id && !owed.is_due)?;
+        let acknowledgement = next.acknowledgement;
+        self.owed.pop_front();
+        Some(acknowledgement)
+    }
+
     /// Takes the next acknowledgement that is to be sent now.
+    #[inline]
     pub(crate) fn next_due(&mut self) -> Option<(PacketId, Acknowledgement)> {
         let next = self.owed.front().filter(|owed| owed.is_due)?;
         let due = (next.packet_id, next.acknowledgement);

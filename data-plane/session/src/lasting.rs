@@ -1,8 +1,9 @@
 //! A session that outlives its connection: everything of it that does, attached to one or not, and how it is written
 //! down. What it says on a wire is not here.
 
+mod ascending;
 mod changes;
-mod document;
+pub(crate) mod document;
 mod due;
 mod sending;
 mod subscriptions;
@@ -20,7 +21,7 @@ pub(crate) use changes::{Changes, Stamp};
 pub use document::RestoreError;
 pub use due::Due;
 pub(crate) use sending::{Flight, Sending, Step};
-pub(crate) use subscriptions::Subscriptions;
+pub(crate) use subscriptions::{Grant, Subscriptions, is_shared};
 
 use crate::Will;
 use crate::rules::Rules;
@@ -50,9 +51,9 @@ pub struct StoredParts<'a> {
 /// for it: the note is there as soon as the session has taken the message on.
 ///
 /// One writing of session and progress is under way at a time; what changes meanwhile is gathered for the next. The
-/// received identifiers are written at once all the same when a message of this batch depends on them: writings of one
-/// part are whole, and the later one stands behind the earlier one in the log, so that the last one that was stored is
-/// true whichever it is.
+/// received identifiers are written at once all the same when a message of this batch depends on them, and so is the
+/// session when its will is in this batch: writings of one part are whole, and the later one stands behind the earlier
+/// one in the log, so that the last one that was stored is true whichever it is.
 ///
 /// Batches of one session have to be stored in the order in which they were handed in, and none after one that failed
 /// of those that were handed in before the failure was told.
@@ -150,9 +151,10 @@ impl Lasting {
 
     /// The filters that a replay has to look for, each with the position before which nothing counts for it: those with
     /// QoS 1 or 2, and, as long as something that is in flight has to be found again, those that have ended. The same
-    /// filter may come twice.
+    /// filter may come twice. Shared ones are not among them: their group looks for what they want.
     pub fn replay_filters(&self) -> impl Iterator<Item = (&TopicFilter, Pos)> {
-        let held = self.subscriptions.iter().filter(|(_, held)| held.qos != Qos::AtMostOnce);
+        let held = self.subscriptions.iter();
+        let held = held.filter(|(filter, held)| held.qos != Qos::AtMostOnce && !is_shared(filter));
         let ended = self.subscriptions.ended().iter().filter(|_| self.sending.unsent() > 0);
         held.map(|(filter, held)| (filter, held.since)).chain(ended.map(|(filter, _)| (filter, Pos::START)))
     }
@@ -269,7 +271,7 @@ impl Lasting {
     /// is only passed on needs no note: after a crash nobody knows of it either.
     pub(crate) fn receive(&mut self, packet_id: PacketId, is_logged: bool) {
         let is_noted = is_logged && self.rules().receive_with_message;
-        let stamp = is_noted.then(|| self.changes.make_urgent());
+        let stamp = is_noted.then(|| self.changes.make_urgent(Part::Received));
         self.received.insert(packet_id, stamp);
     }
 
@@ -288,9 +290,9 @@ impl Lasting {
 
 // --- what is for the client ---
 impl Lasting {
-    /// The QoS granted for a message of the log; `None` when it is for no subscription.
-    pub(crate) fn granted(&self, topic: &str, pos: Pos) -> Option<Qos> {
-        self.subscriptions.qos_for(topic, pos)
+    /// The QoS granted for messages of the log from a position on.
+    pub(crate) fn granted(&self, topic: &str, pos: Pos) -> Grant {
+        self.subscriptions.grant_for(topic, pos)
     }
 
     pub(crate) fn holds(&self, filter: &TopicFilter) -> bool {

@@ -6,10 +6,12 @@
 
 mod bounds;
 mod exchanges;
+mod group;
 mod in_flight;
 mod lasting;
 mod message;
 mod outbox;
+mod reading;
 mod rules;
 mod session;
 mod sink;
@@ -17,11 +19,13 @@ mod time;
 mod will;
 
 pub use bounds::Bounds;
+pub use group::{GROUP_OPEN_MAX, GROUP_PREFIX, Group, GroupPage};
 pub use lasting::{ChangeId, Due, Lasting, Part, RestoreError, StoredParts};
 pub use message::{Message, Rendering};
 pub use outbox::DropReason;
+pub use reading::Reading;
 pub use rules::Rules;
-pub use session::{Delivered, Ended, EndedSession, Session, Settings};
+pub use session::{Delivered, Ended, EndedSession, SHARED_QOS_MAX, Session, Settings};
 pub use sink::{Accepted, Close, PassedOver, Sink};
 pub use time::Millis;
 pub use will::Will;

@@ -58,6 +58,20 @@ pub struct Message<'a> {
     rendered: [bool; 3],
 }
 
+impl<'a> Message<'a> {
+    /// The topic.
+    #[must_use]
+    pub const fn topic(&self) -> &'a str {
+        self.topic
+    }
+
+    /// The payload.
+    #[must_use]
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+}
+
 impl Message<'_> {
     pub(crate) const fn is_retained(&self) -> bool {
         self.retain

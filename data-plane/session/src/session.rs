@@ -5,13 +5,16 @@ mod attached;
 mod gates;
 mod lasting;
 mod replaying;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::subscription::REPLAY_PREFIX;
 use contract::topic::{self, TopicFilter};
+use engine::Pos;
 use mqtt::{Packet, PacketId, Subscribe, Unsubscribe, encode};
 
 use crate::bounds::Bounds;
@@ -26,6 +29,9 @@ use crate::time::Millis;
 use crate::will::Will;
 use attached::{Attached, Launch};
 use gates::Effect;
+use shared::Shared;
+
+pub use shared::SHARED_QOS_MAX;
 
 /// What a CONNECT and the instance's limits say about a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,6 +75,8 @@ pub struct EndedSession {
     pub will: Option<Box<Will>>,
     /// What outlives the connection, if anything does. A will that is to wait, or to be withheld, is still in it.
     pub lasting: Option<Box<Lasting>>,
+    /// Messages of groups that the client has not acknowledged: they go back, each to the group with this number.
+    pub shared: Vec<(u64, Pos)>,
 }
 
 /// One connected client of MQTT 3.1.1.
@@ -83,9 +91,12 @@ pub struct Session {
     outbox: Option<Box<Outbox>>,
     /// There once QoS 2 was used, or an acknowledgement had to wait.
     exchanges: Option<Box<Exchanges>>,
-    /// Ordered, so that what is done for each of them is done in the same order everywhere.
+    /// Those that end with the connection: of a clean session all, of a lasting one its replays. Ordered, so that what
+    /// is done for each of them is done in the same order everywhere.
     subscriptions: BTreeMap<TopicFilter, Qos>,
     will: Option<Box<Will>>,
+    /// There while the client has messages of groups unacknowledged.
+    shared: Option<Box<Shared>>,
     /// There for a session that outlives its connection: then subscriptions, will and what is in flight are in it.
     attached: Option<Box<Attached>>,
 }
@@ -107,6 +118,7 @@ impl Session {
             exchanges: None,
             subscriptions: BTreeMap::new(),
             will,
+            shared: None,
             attached: None,
         }
     }
@@ -201,15 +213,14 @@ impl Session {
             (Ended::NodeStopping, _) | (Ended::Closed, Some(Close::Disconnected)) => false,
             (Ended::Closed, Some(Close::Refused(_)) | None) => true,
         };
+        let shared = self.shared.map_or_else(Vec::new, |shared| shared.into_flights().collect());
         let Some(attached) = self.attached else {
-            return EndedSession { will: self.will.filter(|_| is_due), lasting: None };
+            return EndedSession { will: self.will.filter(|_| is_due), lasting: None, shared };
         };
         let mut lasting = attached.detach();
-        let will = lasting.will().filter(|will| is_due && will.delay_secs == 0).cloned().map(Box::new);
-        if will.is_some() {
-            lasting.set_will(None);
-        }
-        EndedSession { will, lasting: Some(lasting) }
+        let is_due = is_due && lasting.will().is_some_and(|will| will.delay_secs == 0);
+        let will = if is_due { lasting.take_will() } else { None };
+        EndedSession { will, lasting: Some(lasting), shared }
     }
 
     /// Whether the session is over, so that only [`end`](Self::end) remains.
@@ -288,10 +299,10 @@ impl Session {
         if topic::levels(filter.as_str()) > usize::from(self.bounds.topic_levels_max) {
             return Err(Refusal::TopicLevelsMax);
         }
-        let (held, is_held) = match self.lasting() {
-            None => (self.subscriptions.len(), self.subscriptions.contains_key(&filter)),
-            Some(lasting) => (lasting.subscriptions().len(), lasting.holds(&filter)),
-        };
+        let stored = self.lasting().map_or(0, |lasting| lasting.subscriptions().len());
+        let is_stored = self.lasting().is_some_and(|lasting| lasting.holds(&filter));
+        let is_held = is_stored || self.subscriptions.contains_key(&filter);
+        let held = stored + self.subscriptions.len();
         if held >= self.bounds.subscriptions_max as usize && !is_held {
             return Err(Refusal::ClientSubscriptionsMax);
         }
@@ -299,9 +310,13 @@ impl Session {
             return Err(Refusal::ClientSubscriptionsMax);
         }
         let granted = sink.subscribe(&filter, asked)?.min(asked);
-        match self.lasting_mut() {
+        let is_stored = !ends_with_connection(&filter);
+        match self.lasting_mut().filter(|_| is_stored) {
             None => drop(self.subscriptions.insert(filter, granted)),
-            Some(lasting) => lasting.subscribe(filter, granted, sink.watermark()),
+            Some(lasting) => {
+                let since = sink.since(&filter);
+                lasting.subscribe(filter, granted, since);
+            }
         }
         Ok(granted)
     }
@@ -311,11 +326,7 @@ impl Session {
             return self.refuse(Refusal::FiltersPerPacketMax, sink);
         }
         for filter in &unsubscribe.filters {
-            let was_held = match self.lasting_mut() {
-                None => self.subscriptions.remove(filter).is_some(),
-                Some(lasting) => lasting.unsubscribe(filter),
-            };
-            if was_held {
+            if self.withdraw(filter) {
                 sink.unsubscribe(filter);
             }
         }
@@ -325,6 +336,13 @@ impl Session {
             Some((attached, stamp)) => attached.gate(stamp, Effect::UnsubAck(packet_id)),
             None => encode::unsuback(sink.output(), packet_id),
         }
+    }
+
+    /// Ends a subscription without a word to the client, because the right to it has gone or its source has. False when
+    /// it is not held.
+    pub fn withdraw(&mut self, filter: &TopicFilter) -> bool {
+        let was_volatile = self.subscriptions.remove(filter).is_some();
+        was_volatile || self.lasting_mut().is_some_and(|lasting| lasting.unsubscribe(filter))
     }
 
     /// The change of a part that an answer has to wait for, unless a test has broken that rule; `None`: it need not
@@ -416,6 +434,12 @@ impl Session {
             self.outbox = None;
         }
     }
+}
+
+/// Whether a subscription is never stored: a replay begins at a time, and again at that time only if it is asked for
+/// again.
+fn ends_with_connection(filter: &TopicFilter) -> bool {
+    filter.as_str().starts_with(REPLAY_PREFIX)
 }
 
 /// A packet's size as it is counted: no packet has more bytes than 32 bits can say.

@@ -70,12 +70,15 @@ pub trait Sink {
     /// A message of a page will not go to the client.
     fn passed_over(&mut self, _pos: Pos, _why: PassedOver) {}
 
-    /// Everything in the log before it has been taken in by the client's worker. Asked of the sink of a lasting session,
-    /// right after [`subscribe`](Self::subscribe): what stands there and beyond will be delivered to the new
-    /// subscription.
-    fn watermark(&self) -> Pos {
+    /// From where in the log on a subscription holds. Asked of the sink of a lasting session, right after
+    /// [`subscribe`](Self::subscribe): everything before has been taken in by the client's worker, and what stands there
+    /// and beyond will be delivered to the new subscription. Of a shared one it is where its group began.
+    fn since(&self, _filter: &TopicFilter) -> Pos {
         Pos::START
     }
+
+    /// The client has acknowledged a message of a group, see [`Session::deliver_shared`](crate::Session::deliver_shared).
+    fn shared_done(&mut self, _group: u64, _pos: Pos) {}
 
     /// A message of the client, borrowed from the read buffer. `Ok`: it has been accepted in the sense
     /// of its durability class, and is acknowledged now or later.

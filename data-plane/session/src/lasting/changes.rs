@@ -76,8 +76,8 @@ pub(crate) struct Changes {
     parts: [Stamps; 3],
     last: u64,
     under_way: VecDeque<Write>,
-    /// A message of this round has a change among those of [`Part::Received`].
-    is_urgent: bool,
+    /// By part: a message of this round depends on one of its changes.
+    urgent: [bool; 3],
 }
 
 impl Changes {
@@ -88,10 +88,10 @@ impl Changes {
         stamps.made
     }
 
-    /// A change of [`Part::Received`] that has to be in the same batch as its message.
-    pub(crate) fn make_urgent(&mut self) -> Stamp {
-        self.is_urgent = true;
-        self.make(Part::Received)
+    /// A change that has to be in the same batch as a message.
+    pub(crate) fn make_urgent(&mut self, part: Part) -> Stamp {
+        self.urgent[part.at()] = true;
+        self.make(part)
     }
 
     /// The last change of a part, if that is not safe yet.
@@ -104,18 +104,18 @@ impl Changes {
         self.parts[part.at()].safe >= stamp
     }
 
-    /// Whether a part is to be written now. One writing of session and progress is under way at a time; the received
-    /// identifiers do not wait when a message depends on them.
+    /// Whether a part is to be written now. One writing of session and progress is under way at a time; what a message
+    /// depends on does not wait for it.
     fn is_due(&self, part: Part) -> bool {
         let stamps = self.parts[part.at()];
-        stamps.is_dirty()
-            && match part {
-                Part::Session | Part::Progress => {
-                    !self.parts[Part::Session.at()].is_under_way()
-                        && !self.parts[Part::Progress.at()].is_under_way()
-                }
-                Part::Received => self.is_urgent || !stamps.is_under_way(),
+        let waits = match part {
+            Part::Session | Part::Progress => {
+                self.parts[Part::Session.at()].is_under_way()
+                    || self.parts[Part::Progress.at()].is_under_way()
             }
+            Part::Received => stamps.is_under_way(),
+        };
+        stamps.is_dirty() && (self.urgent[part.at()] || !waits)
     }
 
     pub(crate) fn is_any_due(&self) -> bool {
@@ -134,9 +134,7 @@ impl Changes {
             let made = self.parts[part.at()].made;
             self.parts[part.at()].written = made;
             stamps[part.at()] = made;
-        }
-        if due[Part::Received.at()] {
-            self.is_urgent = false;
+            self.urgent[part.at()] = false;
         }
         self.last += 1;
         let id = ChangeId(self.last);

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Where a document's first position counts from.
-const ORIGIN: Pos = Pos { record: 0, index: 0 };
+pub(crate) const ORIGIN: Pos = Pos { record: 0, index: 0 };
 
 fn low_byte(value: u64) -> u8 {
     u8::try_from(value & 0x7f).unwrap_or_default()

@@ -29,6 +29,13 @@ impl Lasting {
         }
     }
 
+    /// Takes the will, to be published with the batch of this round: what says that it was goes into the same.
+    pub(crate) fn take_will(&mut self) -> Option<Box<Will>> {
+        let will = self.will.take()?;
+        self.changes.make_urgent(Part::Session);
+        Some(will)
+    }
+
     /// For so many seconds it lasts without a connection.
     #[must_use]
     pub const fn expiry_secs(&self) -> u32 {
@@ -60,8 +67,7 @@ impl Lasting {
     /// What is due at `now`; to be asked again until it is nothing. While it has a connection nothing is.
     pub fn due(&mut self, now: UnixMillis) -> Option<Due> {
         if self.will_at().is_some_and(|at| now >= at) {
-            self.changes.make(Part::Session);
-            return self.will.take().map(Due::Will);
+            return self.take_will().map(Due::Will);
         }
         (now >= self.expires_at()?).then_some(Due::Expired)
     }

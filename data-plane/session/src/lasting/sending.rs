@@ -1,15 +1,20 @@
 //! What a lasting session has sent or is to send: how far it has come in the log, which packet identifier stands for
 //! which message, and what is finished beyond the first that is not. No message is kept here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use engine::Pos;
+use hashbrown::HashMap;
 use mqtt::PacketId;
 
+use super::ascending::Ascending;
 use super::changes::Stamp;
 
 /// Finished positions beyond the cursor that are remembered, for each message that may be in flight.
 const DONE_PER_WINDOW: usize = 4;
+
+/// For so many flights memory is kept when there is none.
+const KEPT_FLIGHTS: usize = 16;
 
 /// How far the delivery of a message has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,11 +48,14 @@ pub(crate) struct Flight {
 /// The messages of one lasting session.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    flights: BTreeMap<PacketId, Flight>,
+    /// In no order that anybody may see.
+    flights: HashMap<PacketId, Flight, foldhash::fast::FixedState>,
+    /// How many of them are not of QoS 1.
+    exactly_once: usize,
     /// Those of them that are in the log and not finished.
-    positions: BTreeMap<Pos, PacketId>,
+    positions: Ascending<PacketId>,
     /// Finished ones behind the cursor.
-    done: BTreeSet<Pos>,
+    done: Ascending<()>,
     /// Everything before it was looked at.
     next: Pos,
     /// Identifiers that rest.
@@ -62,9 +70,10 @@ pub(crate) struct Sending {
 impl Sending {
     pub(crate) fn new(next: Pos) -> Self {
         Self {
-            flights: BTreeMap::new(),
-            positions: BTreeMap::new(),
-            done: BTreeSet::new(),
+            flights: HashMap::default(),
+            exactly_once: 0,
+            positions: Ascending::default(),
+            done: Ascending::default(),
             next,
             resting: VecDeque::new(),
             last_id: 0,
@@ -75,7 +84,7 @@ impl Sending {
 
     /// The first message that is not finished.
     pub(crate) fn cursor(&self) -> Pos {
-        self.positions.first_key_value().map_or(self.next, |(&pos, _)| pos.min(self.next))
+        self.positions.first().map_or(self.next, |pos| pos.min(self.next))
     }
 
     pub(crate) const fn next(&self) -> Pos {
@@ -95,27 +104,56 @@ impl Sending {
     }
 
     pub(crate) fn at(&self, pos: Pos) -> Option<(PacketId, Flight)> {
-        let packet_id = *self.positions.get(&pos)?;
+        let packet_id = self.positions.get(pos)?;
         Some((packet_id, self.get(packet_id)?))
     }
 
-    pub(crate) fn flights(&self) -> impl Iterator<Item = (PacketId, Flight)> {
-        self.flights.iter().map(|(&packet_id, &flight)| (packet_id, flight))
+    /// In the order of the identifiers.
+    pub(crate) fn flights(&self) -> Vec<(PacketId, Flight)> {
+        let mut flights: Vec<_> =
+            self.flights.iter().map(|(&packet_id, &flight)| (packet_id, flight)).collect();
+        flights.sort_unstable_by_key(|(packet_id, _)| *packet_id);
+        flights
+    }
+
+    /// Those that are in no log, or are there no more, in the order of the identifiers.
+    pub(crate) fn elsewhere(&self) -> Vec<(PacketId, Flight)> {
+        // Mostly there are none, and this is asked often.
+        if self.flights.len() == self.positions.len() {
+            return Vec::new();
+        }
+        let mut flights = self.flights();
+        flights.retain(|(_, flight)| flight.pos.is_none());
+        flights
     }
 
     /// In the order of the log.
     pub(crate) fn in_log(&self) -> impl Iterator<Item = (Pos, PacketId, Flight)> {
-        self.positions.iter().filter_map(|(&pos, &packet_id)| Some((pos, packet_id, self.get(packet_id)?)))
+        self.positions.iter().filter_map(|&(pos, packet_id)| Some((pos, packet_id, self.get(packet_id)?)))
+    }
+
+    /// Those of them that are not of QoS 1, and stand at `from` or behind.
+    pub(crate) fn exactly_once_from(&self, from: Pos) -> impl Iterator<Item = (Pos, PacketId, Flight)> {
+        let all = (self.exactly_once > 0).then(|| self.in_log());
+        all.into_iter().flatten().filter(move |it| it.0 >= from && it.2.step != Step::Once)
     }
 
     /// Those of them that stand behind `from`, or there, and before `to`.
     pub(crate) fn in_log_between(&self, from: Pos, to: Pos) -> impl Iterator<Item = (Pos, PacketId, Flight)> {
-        let between = self.positions.range(from.min(to)..to);
-        between.filter_map(|(&pos, &packet_id)| Some((pos, packet_id, self.get(packet_id)?)))
+        let between = self.positions.between(from, to);
+        between.filter_map(|&(pos, packet_id)| Some((pos, packet_id, self.get(packet_id)?)))
     }
 
-    pub(crate) const fn done(&self) -> &BTreeSet<Pos> {
-        &self.done
+    /// Whether what stands there is finished, as far as it is behind the cursor.
+    #[inline]
+    pub(crate) fn is_done(&self, pos: Pos) -> bool {
+        self.done.get(pos).is_some()
+    }
+
+    /// What is finished from a position on.
+    pub(crate) fn done_from(&self, from: Pos) -> impl ExactSizeIterator<Item = Pos> {
+        let end = Pos { record: u64::MAX, index: u16::MAX };
+        self.done.between(from, end).map(|(pos, ())| *pos)
     }
 
     /// Everything before `next` was looked at.
@@ -142,7 +180,7 @@ impl Sending {
     /// cursor, only so much is finished behind it. That counts neither where the next message holds the cursor itself,
     /// nor before all that is in flight has been found again: it would wait for itself.
     pub(crate) fn has_room(&self, window: usize) -> bool {
-        let is_behind = self.positions.first_key_value().is_some_and(|(&pos, _)| pos < self.next);
+        let is_behind = self.positions.first().is_some_and(|pos| pos < self.next);
         let is_held =
             is_behind && self.unsent == 0 && self.done.len() >= window.saturating_mul(DONE_PER_WINDOW);
         self.open < window && !is_held && self.flights.len() < usize::from(u16::MAX)
@@ -169,6 +207,7 @@ impl Sending {
             self.unsent += usize::from(!flight.is_open);
         }
         self.open += usize::from(flight.is_open);
+        self.exactly_once += usize::from(flight.step != Step::Once);
         let before = self.flights.insert(packet_id, flight);
         debug_assert!(before.is_none(), "{packet_id} is in use");
     }
@@ -181,13 +220,15 @@ impl Sending {
             self.open += 1;
             self.unsent -= usize::from(flight.pos.is_some());
         }
+        self.exactly_once += usize::from(step != Step::Once);
+        self.exactly_once -= usize::from(flight.step != Step::Once);
         flight.step = step;
         flight.stamp = stamp;
     }
 
     /// A message is finished, and its identifier free.
     pub(crate) fn finish(&mut self, packet_id: PacketId) {
-        if let Some(flight) = self.flights.remove(&packet_id) {
+        if let Some(flight) = self.forget(packet_id) {
             self.close(&flight);
         }
     }
@@ -197,6 +238,7 @@ impl Sending {
         let Some(flight) = self.flights.get_mut(&packet_id) else { return };
         let was = *flight;
         *flight = Flight { pos: None, step: Step::Completed, stamp, is_open: false };
+        self.exactly_once += usize::from(was.step == Step::Once);
         self.close(&was);
         self.resting.push_back((stamp, packet_id));
     }
@@ -211,8 +253,18 @@ impl Sending {
     /// Frees an identifier that rests, whether it has rested long enough or not.
     pub(crate) fn free_early(&mut self, packet_id: PacketId) {
         if self.get(packet_id).is_some_and(|flight| flight.step == Step::Completed) {
-            self.flights.remove(&packet_id);
+            self.forget(packet_id);
         }
+    }
+
+    fn forget(&mut self, packet_id: PacketId) -> Option<Flight> {
+        let flight = self.flights.remove(&packet_id)?;
+        self.exactly_once -= usize::from(flight.step != Step::Once);
+        // A session that is idle is small.
+        if self.flights.is_empty() && self.flights.capacity() > KEPT_FLIGHTS {
+            self.flights = HashMap::default();
+        }
+        Some(flight)
     }
 
     /// Whether an identifier would still rest, though a test may have freed it.
@@ -227,21 +279,23 @@ impl Sending {
             self.unsent -= 1;
         }
         if let Some(pos) = flight.pos {
-            self.positions.remove(&pos);
+            self.positions.remove(pos);
             self.finish_at(pos);
         }
     }
 
     /// What stands at a position is finished, or was never for this client.
     pub(crate) fn finish_at(&mut self, pos: Pos) {
-        self.done.insert(pos);
+        // Mostly the cursor is past it by that.
+        if pos >= self.cursor() {
+            self.done.insert(pos, ());
+        }
         self.forget_done();
     }
 
     fn forget_done(&mut self) {
-        let cursor = self.cursor();
-        while self.done.first().is_some_and(|&pos| pos < cursor) {
-            self.done.pop_first();
+        if self.done.len() > 0 {
+            self.done.forget_before(self.cursor());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::qos::Qos;
+use contract::subscription::SHARED_PREFIX;
 use contract::topic::TopicFilter;
 use engine::Pos;
 
@@ -85,7 +86,7 @@ impl Subscriptions {
         let Some((filter, held)) = self.held.remove_entry(filter) else { return false };
         self.wild -= usize::from(is_wild(&filter));
         self.held_bytes -= entry_bytes(&filter);
-        if let Some(until) = until.filter(|_| held.qos != Qos::AtMostOnce) {
+        if let Some(until) = until.filter(|_| held.qos != Qos::AtMostOnce && !is_shared(&filter)) {
             self.end(filter, until);
         }
         true
@@ -105,15 +106,43 @@ impl Subscriptions {
         self.ended_bytes = self.ended.iter().map(|(filter, _)| entry_bytes(filter)).sum();
     }
 
-    /// The highest QoS granted for a message: of the topic, at that position; `None` when it is for no subscription.
-    pub(crate) fn qos_for(&self, topic: &str, pos: Pos) -> Option<Qos> {
-        let granted = |held: &Subscription| (held.since <= pos).then_some(held.qos);
-        let plain = self.held.get(topic).and_then(granted);
-        if self.wild == 0 {
-            return plain;
+    /// The highest QoS granted for messages of the topic that stand at `pos`, and behind it as far as that is the same.
+    pub(crate) fn grant_for(&self, topic: &str, pos: Pos) -> Grant {
+        let mut grant = Grant { qos: None, from: pos, to: None };
+        if let Some(plain) = self.held.get(topic) {
+            grant.add(*plain);
         }
-        let wild = self.held.iter().filter(|(filter, _)| is_wild(filter) && filter.matches(topic));
-        wild.filter_map(|(_, held)| granted(held)).chain(plain).max()
+        if self.wild > 0 {
+            let wild = self.held.iter().filter(|(filter, _)| is_wild(filter) && filter.matches(topic));
+            wild.for_each(|(_, held)| grant.add(*held));
+        }
+        grant
+    }
+}
+
+/// What the subscriptions grant for messages of one topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Grant {
+    /// `None`: the topic is for no subscription.
+    pub(crate) qos: Option<Qos>,
+    from: Pos,
+    /// Where another subscription begins; `None`: none does.
+    to: Option<Pos>,
+}
+
+impl Grant {
+    /// Whether it is for messages at `pos` too, as long as no subscription changes.
+    #[inline]
+    pub(crate) fn holds_at(&self, pos: Pos) -> bool {
+        pos >= self.from && self.to.is_none_or(|to| pos < to)
+    }
+
+    fn add(&mut self, held: Subscription) {
+        if held.since <= self.from {
+            self.qos = self.qos.max(Some(held.qos));
+        } else {
+            self.to = Some(self.to.map_or(held.since, |to| to.min(held.since)));
+        }
     }
 }
 
@@ -121,6 +150,12 @@ fn entry_bytes(filter: &TopicFilter) -> usize {
     filter.as_str().len() + ENTRY_BYTES
 }
 
+/// Whether topics have to be matched with it. A shared one matches none as it stands: no topic begins like it.
 fn is_wild(filter: &TopicFilter) -> bool {
-    filter.as_str().contains(['+', '#'])
+    filter.as_str().contains(['+', '#']) && !is_shared(filter)
+}
+
+/// Whether what it wants comes from a group and not from the session's place in the log.
+pub(crate) fn is_shared(filter: &TopicFilter) -> bool {
+    filter.as_str().starts_with(SHARED_PREFIX)
 }

@@ -103,12 +103,17 @@ impl Session {
     /// A message that was accepted [`Later`](Accepted::Later) is safe: its acknowledgement is written to `output`, and
     /// with it those that waited behind it. The answer is whether something was written. To a session that is closed
     /// nothing is.
+    #[inline]
     pub fn committed(&mut self, packet_id: PacketId, output: &mut Vec<u8>) -> bool {
         let Some(exchanges) = self.exchanges.as_deref_mut().filter(|_| self.closed.is_none()) else {
             return false;
         };
-        exchanges.make_due(packet_id);
-        let mut wrote = false;
+        let next = exchanges.settle_next(packet_id);
+        let mut wrote = next.is_some();
+        match next {
+            Some(acknowledgement) => write(packet_id, acknowledgement, output),
+            None => exchanges.make_due(packet_id),
+        }
         while let Some((packet_id, acknowledgement)) = exchanges.next_due() {
             write(packet_id, acknowledgement, output);
             wrote = true;
@@ -160,12 +165,19 @@ impl Session {
     pub(super) fn on_puback(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
         if let Some(attached) = self.attached.as_deref_mut() {
             let answered = attached.on_puback(packet_id);
-            return self.after_answer(answered, sink);
+            self.after_answer(answered, sink);
+            if self.shared.is_some() {
+                self.finish_shared(packet_id, sink);
+            }
+            return;
         }
         if self.exchanges.as_ref().is_some_and(|exchanges| is_exactly_once(exchanges, packet_id)) {
             return self.refuse(Refusal::ProtocolError, sink);
         }
         self.finish(packet_id, sink);
+        if self.shared.is_some() {
+            self.finish_shared(packet_id, sink);
+        }
     }
 
     /// PUBREL answers in any case [MQTT-4.3.3-1]: to a message that is not in flight it lets the client forget it.
@@ -221,6 +233,7 @@ fn is_exactly_once(exchanges: &Exchanges, packet_id: PacketId) -> bool {
     exchanges.sent.contains(packet_id) || exchanges.released.contains(packet_id)
 }
 
+#[inline]
 fn write(packet_id: PacketId, acknowledgement: Acknowledgement, output: &mut Vec<u8>) {
     match acknowledgement {
         Acknowledgement::Ack => encode::puback(output, packet_id),

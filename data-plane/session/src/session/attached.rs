@@ -71,7 +71,7 @@ impl Attached {
             missed: None,
             recorded_at: now,
         };
-        let mut flights: Vec<_> = attached.lasting.sending.flights().collect();
+        let mut flights = attached.lasting.sending.flights();
         flights.sort_by_key(|(_, flight)| flight.stamp);
         for (packet_id, flight) in flights {
             attached.resume(packet_id, flight, output);

@@ -16,16 +16,19 @@ use mqtt::PacketId;
 
 use super::attached::{Attached, Launch};
 use super::{Delivered, Session, bytes};
-use crate::lasting::{Flight, Step};
+use crate::lasting::{Flight, Grant, Step};
 use crate::message::{Message, Rendering};
 use crate::outbox::DropReason;
 use crate::sink::{PassedOver, Sink};
 
 /// Where a page goes.
-struct Page<'a, S: Sink> {
+struct Page<'a, 'b, S: Sink> {
     now: UnixMillis,
     rendering: &'a mut Rendering,
     sink: &'a mut S,
+    /// The topic of the last message that was looked at, and what is granted for it: messages of one topic come one after
+    /// the other, and subscriptions stay what they are within a page.
+    granted: Option<(&'b str, Grant)>,
 }
 
 impl Session {
@@ -131,7 +134,7 @@ impl Session {
         rendering: &mut Rendering,
         sink: &mut impl Sink,
     ) {
-        let mut place = Page { now, rendering, sink };
+        let mut place = Page { now, rendering, sink, granted: None };
         let is_closed = self.closed.is_some();
         let asked = self.attached.as_deref_mut().and_then(|it| it.asked.take());
         let Some(to) = asked.filter(|_| !is_closed) else { return };
@@ -160,26 +163,24 @@ impl Session {
 
 impl Attached {
     /// Takes a message of a page on, or passes it over; false: there is no room.
-    fn take<S: Sink>(
+    fn take<'b, S: Sink>(
         &mut self,
         pos: Pos,
-        envelope: &Envelope<'_>,
+        envelope: &Envelope<'b>,
         room_max: usize,
         is_quiet: bool,
-        page: &mut Page<'_, S>,
+        page: &mut Page<'_, 'b, S>,
     ) -> bool {
         let flight = self.lasting.sending.at(pos);
         let qos = match flight {
             Some((_, Flight { is_open: true, .. })) => return true,
             Some((_, Flight { step: Step::Once, .. })) => Qos::AtLeastOnce,
             Some(_) => Qos::ExactlyOnce,
-            None if self.lasting.sending.done().contains(&pos) => return true,
-            None => {
-                match self.lasting.granted(envelope.topic, pos).map(|granted| granted.min(envelope.qos)) {
-                    Some(qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce)) => qos,
-                    Some(Qos::AtMostOnce) | None => return true,
-                }
-            }
+            None if self.lasting.sending.is_done(pos) => return true,
+            None => match self.granted(envelope.topic, pos, page).map(|granted| granted.min(envelope.qos)) {
+                Some(qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce)) => qos,
+                Some(Qos::AtMostOnce) | None => return true,
+            },
         };
         let was_sent = flight.is_some_and(|(_, flight)| flight.step != Step::Assigned);
         let mut message = page.rendering.message(envelope.topic, envelope.payload, qos);
@@ -213,6 +214,14 @@ impl Attached {
             page.sink.release(form, Some(packet_id));
         }
         true
+    }
+
+    /// The QoS granted for a message of a page; `None` when it is for no subscription.
+    fn granted<'b, S: Sink>(&self, topic: &'b str, pos: Pos, page: &mut Page<'_, 'b, S>) -> Option<Qos> {
+        let known = page.granted.filter(|(known, grant)| *known == topic && grant.holds_at(pos));
+        let (_, grant) = known.unwrap_or_else(|| (topic, self.lasting.granted(topic, pos)));
+        page.granted = Some((topic, grant));
+        grant.qos
     }
 
     /// What is in flight since an earlier connection is sent again under its identifier [MQTT-4.4.0-1].

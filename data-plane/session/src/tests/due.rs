@@ -6,7 +6,7 @@ use engine::Pos;
 
 use super::kept::Documents;
 use super::script::{Scribe, settings};
-use crate::{Due, Ended, EndedSession, Lasting, Millis, Session, Settings, Will};
+use crate::{Due, Ended, EndedSession, Lasting, Millis, Part, Session, Settings, Will};
 
 #[expect(clippy::unnecessary_box_returns, reason = "a session holds it so")]
 fn will(delay_secs: u32) -> Box<Will> {
@@ -35,7 +35,7 @@ fn a_will_is_published_at_once_or_waits_or_is_void() {
         (9, "disconnect", Ended::Closed, false, false),
         (0, "", Ended::NodeStopping, false, true),
     ] {
-        let EndedSession { will, lasting } = attached(delay_secs, script).end(ended);
+        let EndedSession { will, lasting, .. } = attached(delay_secs, script).end(ended);
         let lasting = lasting.expect("it lasts");
         let outcome = (will.is_some(), lasting.will().is_some());
         assert_eq!(outcome, (published, kept), "{delay_secs} {script:?} {ended:?}");
@@ -81,4 +81,25 @@ fn owner_expiry_and_will_are_there_after_a_crash() {
     assert_eq!((restored.owner(), restored.expiry_secs()), ("owner", 100));
     assert_eq!((restored.detached_at(), restored.will()), (Some(UnixMillis(77)), Some(&*will(9))));
     assert!(!restored.has_changes());
+}
+
+#[test]
+fn that_a_will_was_published_is_written_with_it_whatever_is_under_way() {
+    let parts = |lasting: &mut Lasting| {
+        let mut parts = Vec::new();
+        lasting.write_changes(|part, _| parts.push(part));
+        parts
+    };
+    let mut session = attached(0, "");
+    session.write_changes(|_, _| {});
+    let mut lasting = session.end(Ended::Closed).lasting.expect("it lasts");
+    assert_eq!(parts(&mut lasting), [Part::Session], "with the end of the connection");
+
+    let mut lasting = attached(9, "").end(Ended::Closed).lasting.expect("it lasts");
+    lasting.set_detached_at(Some(UnixMillis(0)));
+    assert_eq!(parts(&mut lasting), [Part::Session, Part::Progress]);
+    lasting.set_expiry_secs(50);
+    assert_eq!(parts(&mut lasting), [], "what nothing depends on waits");
+    assert_eq!(lasting.due(UnixMillis(10_000)), Some(Due::Will(will(9))));
+    assert_eq!(parts(&mut lasting), [Part::Session], "when it is due");
 }

@@ -63,7 +63,7 @@ fn disconnect_voids_the_will_and_every_other_end_keeps_it() {
     ] {
         let mut play = Play::new(with_will());
         play.run(script);
-        let EndedSession { will, lasting } = play.session.end(ended);
+        let EndedSession { will, lasting, .. } = play.session.end(ended);
         assert!(lasting.is_none(), "it was clean");
         assert_eq!(will.is_some(), published, "{script:?} {ended:?}");
         if let Some(will) = will {

@@ -123,8 +123,12 @@ impl Sink for Scribe {
         self.line(format_args!("unsubscribe {filter}"));
     }
 
-    fn watermark(&self) -> Pos {
+    fn since(&self, _filter: &TopicFilter) -> Pos {
         Pos::of_record(self.watermark)
+    }
+
+    fn shared_done(&mut self, group: u64, pos: Pos) {
+        self.line(format_args!("done {group} {}", pos.record));
     }
 
     fn passed_over(&mut self, pos: Pos, why: PassedOver) {

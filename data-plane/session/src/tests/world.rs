@@ -58,7 +58,7 @@ impl Sink for Surroundings {
         Ok(Accepted::Later)
     }
 
-    fn watermark(&self) -> Pos {
+    fn since(&self, _filter: &TopicFilter) -> Pos {
         Pos::of_record(self.watermark)
     }
 

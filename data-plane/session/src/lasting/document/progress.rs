@@ -11,23 +11,20 @@ use crate::lasting::sending::{Flight, Sending, Step};
 pub(crate) fn write(out: &mut Vec<u8>, cursor: Pos, sending: &Sending) {
     let mut writer = Writer::new(out);
     let mut from = writer.pos(ORIGIN, cursor);
-    let done = sending.done().range(cursor..);
-    writer.count(done.clone().count());
-    for &pos in done {
+    let done = sending.done_from(cursor);
+    writer.count(done.len());
+    for pos in done {
         from = writer.pos(from, pos);
     }
-    let in_log: Vec<_> = sending
-        .in_log()
-        .filter(|it| it.0 >= cursor)
-        .filter_map(|it| Some((it.0, it.1, is_released(&it.2)?)))
-        .collect();
+    let in_log: Vec<_> =
+        sending.exactly_once_from(cursor).filter_map(|it| Some((it.0, it.1, is_released(&it.2)?))).collect();
     writer.count(in_log.len());
     let (mut from, mut last) = (ORIGIN, 0);
     for (pos, packet_id, is_released) in in_log {
         from = writer.pos(from, pos);
         last = write_id(&mut writer, last, packet_id, is_released);
     }
-    let elsewhere = sending.flights().filter(|(_, flight)| flight.pos.is_none());
+    let elsewhere = sending.elsewhere().into_iter();
     let elsewhere: Vec<_> = elsewhere.filter_map(|it| Some((it.0, is_released(&it.1)?))).collect();
     writer.count(elsewhere.len());
     let mut last = 0;
@@ -48,7 +45,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Sending, RestoreError> {
     let (mut from, mut last) = (ORIGIN, 0);
     for _ in 0..reader.count()? {
         from = reader.pos(from)?;
-        let is_twice = sending.at(from).is_some() || sending.done().contains(&from);
+        let is_twice = sending.at(from).is_some() || sending.is_done(from);
         last = read_flight(&mut reader, last, Some(from), &mut sending)?;
         if is_twice || from < cursor {
             return Err(RestoreError::Damaged);
