@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::{Envelope, EnvelopeError, Envelopes, Pos};
+use engine::{CommittedBatch, Envelope, EnvelopeError, Envelopes, Pos};
 
 use crate::crossing::Arrival;
+use crate::delivery::InLog;
 use crate::durable::{Feed, Mark};
 use crate::local_instance::LocalInstance;
+use crate::owed::Run;
 use crate::routes::Route;
 use crate::worker::Worker;
 
@@ -19,6 +21,11 @@ impl Worker {
             Arrival::Committed(feed) => {
                 self.deliver_committed(feed);
                 self.watermark.set(feed.next);
+            }
+            Arrival::Mail(from, mail, _) => {
+                for mail in mail.drain(..) {
+                    self.guard(|| self.hear(*from, mail));
+                }
             }
             // Nothing in it is lost by a failure: it guards itself.
             Arrival::Settled(settled) => self.settle(*settled),
@@ -54,15 +61,17 @@ impl Worker {
             }
             // A route that has changed since may lead here although it did not.
             let is_exact = mark.changes == changes && *mark != Mark::ALL;
-            let routes = self.take_routes(batch);
+            if let Some(runs) = self.runs_of(batch) {
+                self.deliver_own(batch, &runs, &last);
+                continue;
+            }
             let is_own = usize::from(batch.origin) == self.id.index();
             self.deliver_each(batch.batch.iter(), |at, envelope| {
                 if is_exact && envelope.workers & self.id.bit() == 0 {
                     return;
                 }
                 let Some(instance) = last.get(self, envelope) else { return };
-                let known = routes.get(at).filter(|route| route.is_current(&self.epochs)).cloned();
-                let route = known.unwrap_or_else(|| self.route(&instance, envelope.topic));
+                let route = self.route(&instance, envelope.topic);
                 if is_own && route.workers() == 0 && !route.is_lasting() {
                     instance.counts.matched_nobody();
                 }
@@ -70,6 +79,59 @@ impl Worker {
                 let pos = Pos { record: batch.record, index };
                 self.deliver_envelope(&instance, &route, envelope, Some(pos));
             });
+        }
+    }
+
+    /// Delivers this worker's own messages, of which it knows where they go, as far as that still holds.
+    fn deliver_own(&self, batch: &CommittedBatch, runs: &[Run], last: &LastInstance) {
+        let mut envelopes = batch.batch.iter();
+        let mut at = 0;
+        for run in runs {
+            let end = at + run.messages;
+            // A failure costs the message that it came with.
+            while at < end
+                && self.guard(|| self.deliver_run(batch, run, &mut envelopes, (&mut at, end), last)).is_none()
+            {
+            }
+            at = end;
+        }
+    }
+
+    /// Delivers the messages of a run from the `at`th of the batch on.
+    fn deliver_run(
+        &self,
+        batch: &CommittedBatch,
+        run: &Run,
+        envelopes: &mut Envelopes<'_>,
+        (at, end): (&mut u32, u32),
+        last: &LastInstance,
+    ) {
+        let mut known = None;
+        while *at < end {
+            let index = u16::try_from(*at).unwrap_or(u16::MAX);
+            *at += 1;
+            let envelope = match envelopes.next() {
+                Some(Ok(envelope)) => envelope,
+                Some(Err(error)) => {
+                    return tracing::error!(?error, "a message of this thread cannot be read");
+                }
+                None => return,
+            };
+            // Neither of them changes before all of the run are delivered: that is for this thread to do.
+            let (instance, route) = if let Some(known) = &known {
+                known
+            } else {
+                let Some(instance) = last.get(self, &envelope) else { continue };
+                let is_current = run.route.is_current(&self.epochs);
+                let route =
+                    if is_current { Rc::clone(&run.route) } else { self.route(&instance, envelope.topic) };
+                known.insert((instance, route))
+            };
+            if route.workers() == 0 && !route.is_lasting() {
+                instance.counts.matched_nobody();
+            }
+            let pos = Pos { record: batch.record, index };
+            self.deliver_envelope(instance, route, &envelope, Some(pos));
         }
     }
 
@@ -85,6 +147,7 @@ impl Worker {
     }
 
     /// Delivers a message to its receivers on this worker.
+    #[inline]
     fn deliver_envelope(
         &self,
         instance: &LocalInstance,
@@ -94,8 +157,9 @@ impl Worker {
     ) {
         #[cfg(test)]
         assert!(envelope.topic != crate::turn::FAILS_CROSSED, "on purpose");
-        let Envelope { topic, payload, qos, .. } = *envelope;
-        self.deliver(instance, route.on(self.id), topic, payload, qos, pos);
+        let Envelope { topic, payload, qos, history, .. } = *envelope;
+        let at = pos.map(|pos| InLog { pos, history });
+        self.deliver(instance, route.on(self.id), topic, payload, qos, at);
         if pos.is_some() && envelope.retain {
             self.note_retained(route.on(self.id), topic);
         }

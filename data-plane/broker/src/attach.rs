@@ -5,8 +5,11 @@ use std::rc::Rc;
 use std::sync::PoisonError;
 
 use contract::limits::InstanceLimits;
+use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::subscription::SubscriptionFilter;
 use contract::time::UnixMillis;
+use contract::topic::TopicFilter;
 use engine::{KEY_BYTES_MAX, Pos};
 use mqtt::ConnectReturnCode;
 use router::{ClientKey, Subscriber};
@@ -16,6 +19,7 @@ use crate::authenticate::{Principal, Proof};
 use crate::client::{Client, Ending, Pause};
 use crate::clock::unix_now;
 use crate::farewell::refused_connack;
+use crate::groups::GroupText;
 use crate::lasting::{LastingClient, Place};
 use crate::local_instance::LocalInstance;
 use crate::policy;
@@ -148,8 +152,8 @@ impl Worker {
         Some((session, lasting))
     }
 
-    /// Tells a newcomer that it is connected, and gives it its session. Where a clean start ends a session that was kept,
-    /// it is told once that is stored: else the old one could come back.
+    /// Tells a newcomer that it is connected, and gives it its session. Where a session before has ended, by a clean start
+    /// or by itself, it is told once that is stored: else the old one could come back.
     pub(crate) fn begin_session(
         &self,
         client: &Rc<Client>,
@@ -171,7 +175,13 @@ impl Worker {
             }
             return;
         };
-        self.say_connected(client, is_present);
+        if kept.found.is_some() && !is_present {
+            // The one before has ended and may still be stored: its client is not told that it has gone before it has.
+            client.pause.set(Some(Pause::Welcome));
+            self.owe_welcome(client.key);
+        } else {
+            self.say_connected(client, is_present);
+        }
         let lasting = self.renew_subscriptions(client, lasting);
         let session = {
             let mut sink = ClientSink::new(self, client, 0);
@@ -199,26 +209,40 @@ impl Worker {
         let granted = |filter: &_, qos| {
             policy::subscribe_qos(&rules, proof.grants(), filter, qos).is_ok_and(|granted| granted >= qos)
         };
-        let ended: Vec<_> = lasting
-            .subscriptions()
-            .filter(|(filter, qos, _)| !granted(filter, *qos))
-            .map(|(filter, qos, _)| (filter.clone(), qos))
-            .collect();
-        let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
-        for (filter, qos) in ended {
-            lasting.unsubscribe(&filter);
-            if qos != contract::qos::Qos::AtMostOnce {
-                routes.remove_lasting(&filter);
+        let kept = lasting.subscriptions().map(|(text, qos, since)| (text.clone(), qos, since));
+        for (text, qos, since) in kept.collect::<Vec<_>>() {
+            let read = SubscriptionFilter::of(text.clone());
+            let is_granted = read.as_ref().is_ok_and(|read| granted(read.filter(), qos));
+            if !is_granted {
+                lasting.unsubscribe(&text);
+            }
+            match read {
+                Ok(SubscriptionFilter::Plain(filter)) => self.renew_route(client, &filter, qos, is_granted),
+                Ok(SubscriptionFilter::Shared { group, filter }) if is_granted => {
+                    let wanted = GroupText { text: &text, name: &group, filter: &filter };
+                    self.rejoin_group(client, wanted, qos, since);
+                }
+                Ok(SubscriptionFilter::Shared { .. }) => {
+                    self.discard_membership(instance, &client.client_id, &text);
+                }
+                // Neither is ever stored.
+                Ok(SubscriptionFilter::Replay { .. }) | Err(_) => {}
             }
         }
-        for (filter, qos, _) in lasting.subscriptions() {
+        lasting
+    }
+
+    fn renew_route(&self, client: &Client, filter: &TopicFilter, qos: Qos, is_granted: bool) {
+        let mut routes = client.instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+        if is_granted {
             let subscriber = Subscriber { worker: self.id, client: client.key, qos };
             // It was let in once, and is not counted anew.
             if let Err(refusal) = routes.insert(filter, subscriber, u64::MAX) {
                 tracing::error!(reason = refusal.name(), "a filter of a kept session is refused");
             }
+        } else if qos != Qos::AtMostOnce {
+            routes.remove_lasting(filter);
         }
-        lasting
     }
 
     pub(crate) fn say_connected(&self, client: &Rc<Client>, session_present: bool) {

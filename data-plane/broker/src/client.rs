@@ -11,9 +11,11 @@ use session::Session;
 
 use crate::authenticate::Proof;
 use crate::buckets::{Bucket, Micros};
+use crate::groups::Joined;
 use crate::instances::Seat;
 use crate::lasting::LastingClient;
 use crate::local_instance::LocalInstance;
+use crate::readers::Replays;
 use crate::retained::RetainedQueue;
 use crate::topics::Topics;
 use crate::transport::Transport;
@@ -124,6 +126,10 @@ pub(crate) struct FromStore {
     lasting: Option<Rc<LastingClient>>,
     /// Retained messages that it is yet to get.
     pub(crate) retained: RefCell<RetainedQueue>,
+    /// Its subscriptions that begin in the past.
+    pub(crate) replays: RefCell<Replays>,
+    /// The groups that it belongs to.
+    pub(crate) joined: Joined,
     /// It is in the list of those that wait until something may be looked up for them.
     pub(crate) waits_for_look: Cell<bool>,
     /// A timer is set for when it may.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::api_publish::ApiPublish;
 use crate::authenticate::Proof;
+use crate::groups::GroupFigures;
 use crate::instances::Instance;
 use crate::metrics::Counts;
 use crate::transport::Parts;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Sample(oneshot::Sender<BTreeMap<InstanceId, Counts>>),
     /// Take in the sessions of an instance that another worker has woken.
     Wake(Arc<Instance>),
+    /// Say how the shared subscriptions of an instance stand that have their home here.
+    ListGroups(InstanceId, oneshot::Sender<Vec<GroupFigures>>),
     /// Publish a message for an application.
     Publish(Box<ApiPublish>),
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, oneshot};
 use crate::command::{Command, CredentialInUse, CredentialsAsked, Recheck};
 use crate::config_sync::Connections;
 use crate::durable::Health;
+use crate::groups::GroupFigures;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::slots::Sampled;
@@ -111,6 +112,15 @@ impl Control {
             }
         }
         metrics
+    }
+
+    /// The shared subscriptions of an instance, from the workers that they have their homes on.
+    pub(crate) async fn list_groups(&self, instance: InstanceId) -> Vec<GroupFigures> {
+        let mut groups = Vec::new();
+        for answer in self.ask(|answer| Command::ListGroups(instance, answer)).await {
+            groups.extend(answer.await.unwrap_or_default());
+        }
+        groups
     }
 
     /// What the threads of the node share.

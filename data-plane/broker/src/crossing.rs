@@ -16,6 +16,7 @@ use router::WorkerId;
 use tokio::sync::Notify;
 
 use crate::durable::{Feed, Settled};
+use crate::groups::Mail;
 use crate::lookups::Looked;
 
 /// Emptied batches whose memory is kept for the next ones, for each way.
@@ -26,6 +27,10 @@ const SPARE_BYTES_MAX: usize = 256 * 1024;
 
 /// The largest batch of the log whose memory is kept: what a worker hands in at once.
 const APPENDED_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is kept of the log's batches for one worker: what it hands in during a slow sync. Fresh memory is given page by
+/// page, which costs more than filling it.
+const APPENDED_SPARES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// All ways between the workers of a node, and for each worker the door at which it is called.
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub(crate) enum Arrival {
     Committed(Arc<Feed>),
     /// What became of the append that this worker has waited for longest.
     Settled(Settled),
+    /// What another worker says about shared subscriptions, and how many bytes it is on its way.
+    Mail(WorkerId, Vec<Mail>, usize),
     /// What was looked up for one of its clients, and how far the log had come when it was put here: everything before
     /// has been taken in when this is.
     Looked(Box<Looked>, Pos),
@@ -127,6 +134,13 @@ impl Crossing {
         self.knock(to);
     }
 
+    /// Hands over what is said about shared subscriptions. Its bytes are on the same way as those of messages.
+    pub(crate) fn push_mail(&self, from: WorkerId, to: WorkerId, mail: Vec<Mail>, bytes: usize) {
+        self.way(from, to).bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.doors[to.index()].lock().queue.push_back(Arrival::Mail(from, mail, bytes));
+        self.knock(to);
+    }
+
     /// Where the log stood when it began to be followed.
     pub(crate) fn begin_at(&self, committed: Pos) {
         for door in &self.doors {
@@ -198,6 +212,9 @@ impl Crossing {
                     self.uncrowd(to, feed.bytes);
                     self.keep_memory(to, feed);
                 }
+                Arrival::Mail(from, _, bytes) => {
+                    self.way(from, to).bytes.fetch_sub(bytes, Ordering::SeqCst);
+                }
                 Arrival::Settled(_) | Arrival::Looked(..) => {}
             }
         }
@@ -216,7 +233,9 @@ impl Crossing {
         let mut spares = self.way(worker, worker).lock();
         for batch in batches {
             let memory = std::mem::take(&mut batch.batch).into_bytes();
-            if spares.len() < SPARES_MAX && memory.capacity() <= APPENDED_BYTES_MAX {
+            let kept: usize = spares.iter().map(Vec::capacity).sum();
+            let fits = kept + memory.capacity() <= APPENDED_SPARES_BYTES_MAX;
+            if memory.capacity() > 0 && memory.capacity() <= APPENDED_BYTES_MAX && fits {
                 spares.push(memory);
             }
         }
@@ -295,7 +314,9 @@ mod tests {
         let mut batches = Vec::new();
         crossing.drain(worker(to), |arrival| match arrival {
             Arrival::Crossed(_, batch) => batches.push(batch.clone()),
-            Arrival::Committed(_) | Arrival::Settled(_) | Arrival::Looked(..) => panic!("from the log"),
+            Arrival::Committed(_) | Arrival::Settled(_) | Arrival::Looked(..) | Arrival::Mail(..) => {
+                panic!("no messages of a worker")
+            }
         });
         batches
     }

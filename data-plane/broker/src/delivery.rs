@@ -6,10 +6,11 @@ use contract::qos::Qos;
 use contract::time::UnixMillis;
 use engine::{Envelope, Pos};
 use mqtt::Publish;
-use router::{Target, WorkerId};
+use router::{ClientKey, Target, WorkerId};
 use session::{Delivered, Message, Session};
 
 use crate::client::{Client, Held};
+use crate::keys::{self, Named};
 use crate::local_instance::{LocalInstance, Paces};
 use crate::metrics::DropReason;
 use crate::routes::Route;
@@ -17,7 +18,15 @@ use crate::schedule::Timer;
 use crate::worker::Worker;
 
 /// Output of one client that is written before the round is over.
-const ROUND_OUTPUT_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const ROUND_OUTPUT_BYTES_MAX: usize = 256 * 1024;
+
+/// Where a message stands that comes from the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct InLog {
+    pub(crate) pos: Pos,
+    /// Its topic's history has it.
+    pub(crate) history: bool,
+}
 
 impl Worker {
     /// Delivers a message here and hands it to the workers that have receivers too.
@@ -40,7 +49,7 @@ impl Worker {
         }
     }
 
-    /// Delivers a message to receivers on this worker. It is rendered once for each QoS.
+    /// Delivers a message to receivers on this worker. It is rendered once for each QoS. `at`: it comes from the log.
     #[inline]
     pub(crate) fn deliver(
         &self,
@@ -49,25 +58,46 @@ impl Worker {
         topic: &str,
         payload: &[u8],
         qos: Qos,
-        pos: Option<Pos>,
+        at: Option<InLog>,
     ) {
         let mut rendering = self.rendering.borrow_mut();
         let mut message = rendering.message(topic, payload, qos);
         let clients = self.clients.borrow();
         let paces = instance.paces();
+        let pos = at.map(|at| at.pos);
         for target in targets {
             let key = target.client();
             match clients.get(key.slot() as usize) {
                 Some(client) if client.key == key => {
                     self.deliver_to(client, &mut message, target.qos(), qos, pos, &paces);
                 }
-                Some(_) | None => {}
+                Some(_) | None => self.deliver_aside(instance, key, &mut message, qos, at, &paces),
             }
         }
     }
 
+    /// Delivers a message to who is no client of the worker's table; nothing, if it is a client that has gone.
+    #[cold]
+    fn deliver_aside(
+        &self,
+        instance: &LocalInstance,
+        key: ClientKey,
+        message: &mut Message<'_>,
+        qos: Qos,
+        at: Option<InLog>,
+        paces: &Paces,
+    ) {
+        match keys::named(key) {
+            Named::Reader => self.deliver_to_reader(key, message, qos, at, paces),
+            Named::Group => {
+                self.deliver_to_group(instance.shared.id, key, message, qos, at.map(|at| at.pos));
+            }
+            Named::Client => {}
+        }
+    }
+
     #[inline]
-    fn deliver_to(
+    pub(crate) fn deliver_to(
         &self,
         client: &Rc<Client>,
         message: &mut Message<'_>,

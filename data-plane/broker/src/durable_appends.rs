@@ -19,6 +19,7 @@ use crate::buckets::Micros;
 use crate::client::{Client, Pause};
 use crate::clock::unix_now;
 use crate::durable::Mark;
+use crate::groups::WrittenGroup;
 use crate::lasting::{LastingClient, WrittenPart};
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
@@ -31,7 +32,7 @@ use crate::worker::Worker;
 /// A batch that would come to more bytes is handed in within the round.
 pub(crate) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
-/// Memory that a batch begins with at most: what the one before it had.
+/// Memory that a batch begins with at most: what those before it had.
 const BATCH_MEMORY_MAX: usize = 256 * 1024;
 
 /// Batches that the log has had no room for and that wait for some; beyond, they are declined.
@@ -61,7 +62,7 @@ pub(crate) struct Appends {
     room: Cell<usize>,
     /// How often routes had changed when this round began.
     changes: Cell<u32>,
-    /// Memory that the batch before had.
+    /// Memory that the batches before had.
     memory: Cell<usize>,
     /// Clients that are not read until there is room, or until what was stored before has been delivered.
     waiting: RefCell<VecDeque<ClientKey>>,
@@ -178,7 +179,7 @@ impl Worker {
 
     /// Whether a message of this topic, which is not stored, would overtake one that was.
     pub(crate) fn is_fading(&self, instance: &LocalInstance, topic: &str) -> bool {
-        instance.fading.class_of(topic, self.last_settled()).is_some()
+        !instance.fading.is_empty() && instance.fading.class_of(topic, self.last_settled()).is_some()
     }
 
     /// Whether a message that cannot be left unread may be handed to the log now.
@@ -254,6 +255,14 @@ impl Worker {
         self.begin_batch();
         let mut batch = appends.batch.borrow_mut();
         let mut making = appends.making.borrow_mut();
+        if let Owing::Client(client, packet_id) = owing
+            && making.debts.goes_on(client, &taken.route, logged, publish.qos)
+        {
+            if batch.append_alike(publish.qos, publish.retain, publish.payload).is_err() {
+                return no_form(instance);
+            }
+            return making.debts.go_on(packet_id);
+        }
         // What nobody wants is counted by the worker that it came to.
         let workers = Some(taken.route.workers()).filter(|&workers| workers != 0).unwrap_or(self.id.bit());
         let envelope = Envelope {
@@ -270,19 +279,16 @@ impl Worker {
             payload: publish.payload,
         };
         let index = batch.len();
-        if let Err(error) = batch.append(&envelope) {
-            // No packet is so long that it could not be said here.
-            tracing::error!(%error, "a message has no form in the log");
-            instance.counts.dropped(DropReason::TooLong, 1);
-            return;
+        if batch.append(&envelope).is_err() {
+            return no_form(instance);
         }
         making.mark.wanted |= workers;
         making.mark.reach |= instance.shared.workers_mask();
-        making.debts.routes.push(Rc::clone(&taken.route));
-        making.debts.note(instance, index, owing);
+        making.debts.note(instance, &taken.route, logged, index, owing);
     }
 
     /// Begins a batch, if none is begun.
+    #[inline]
     fn begin_batch(&self) {
         let appends = &self.appends;
         let mut batch = appends.batch.borrow_mut();
@@ -318,6 +324,11 @@ impl Worker {
         self.appends.making.borrow_mut().debts.deletions.push(session);
     }
 
+    /// Has it told what becomes of the document of a shared subscription with the batch that is being made.
+    pub(crate) fn owe_group(&self, written: WrittenGroup) {
+        self.appends.making.borrow_mut().debts.groups.push(written);
+    }
+
     /// Has a client told that it is connected once the batch that is being made is safe.
     pub(crate) fn owe_welcome(&self, client: ClientKey) {
         self.appends.making.borrow_mut().debts.welcomes.push(client);
@@ -349,7 +360,9 @@ impl Worker {
         let appends = &self.appends;
         let batch = appends.batch.take();
         let bytes = batch.as_bytes().len();
-        appends.memory.set(bytes.min(BATCH_MEMORY_MAX));
+        // A batch that grows beyond its memory is copied, so a small one does not make the next one's small at once.
+        let memory = bytes.max(appends.memory.get() / 8 * 7);
+        appends.memory.set(memory.min(BATCH_MEMORY_MAX));
         appends.room.set(appends.room.get().saturating_sub(bytes));
         let number = appends.number.get();
         appends.number.set(number + 1);
@@ -420,4 +433,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// No packet is so long that it could not be said in the log.
+#[cold]
+fn no_form(instance: &LocalInstance) {
+    tracing::error!("a message has no form in the log");
+    instance.counts.dropped(DropReason::TooLong, 1);
 }

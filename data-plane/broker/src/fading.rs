@@ -33,11 +33,17 @@ impl Fading {
         self.until.set(self.until.get().max(append));
     }
 
+    /// Whether there are no such topics.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.until.get() == 0
+    }
+
     /// How long messages of this topic were kept, if a message of it must wait until what was stored before it has been
     /// delivered. `settled` is the number of the last append of which that is known.
     #[inline]
     pub(crate) fn class_of(&self, topic: &str, settled: u64) -> Option<RetentionClass> {
-        if self.until.get() == 0 { None } else { self.find(topic::first_level(topic), settled) }
+        if self.is_empty() { None } else { self.find(topic::first_level(topic), settled) }
     }
 
     #[cold]

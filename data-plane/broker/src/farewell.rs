@@ -67,6 +67,10 @@ pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectRetur
         | Refusal::InFlightMessagesMax
         | Refusal::QueueOverflow
         | Refusal::RetainedMax
+        | Refusal::SharedSubscriptionsMax
+        | Refusal::ReplaysMax
+        | Refusal::FilterInvalid
+        | Refusal::HistoryNotKept
         | Refusal::KeepAliveTimeout
         | Refusal::TakenOver
         | Refusal::RightsWithdrawn => Some(ConnectReturnCode::NotAuthorized),

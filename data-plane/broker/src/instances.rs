@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use router::{Epochs, RouteTable, WorkerId};
 
 use crate::buckets::{Micros, SharedBucket};
+use crate::groups::Registry;
 use crate::placement;
 
 /// An instance that nobody has used for so long is forgotten. Longer than any bucket takes to fill, so that going
@@ -27,6 +28,8 @@ const CONNECT: u64 = 1_000_000;
 pub(crate) struct Instances {
     by_id: RwLock<HashMap<InstanceId, Arc<Instance>, RandomState>>,
     epochs: Arc<Epochs>,
+    /// Keys of shared subscriptions that were given away.
+    group_keys: Arc<AtomicU64>,
     hasher: RandomState,
     workers: usize,
     connections_per_worker_max: u64,
@@ -37,6 +40,7 @@ impl Instances {
         Self {
             by_id: RwLock::default(),
             epochs: Arc::new(Epochs::new()),
+            group_keys: Arc::default(),
             hasher: RandomState::default(),
             workers,
             connections_per_worker_max,
@@ -66,6 +70,7 @@ impl Instances {
                 id,
                 workers,
                 RouteTable::new(seed, self.epochs()),
+                Registry::new(Arc::clone(&self.group_keys)),
                 self.hasher.clone(),
                 now,
             ))
@@ -101,6 +106,8 @@ pub(crate) struct Instance {
     /// Its subscriptions on all workers. Locked for writing to change one, for reading when a publisher does not
     /// know a topic.
     pub(crate) routes: RwLock<RouteTable>,
+    /// Its shared subscriptions.
+    pub(crate) groups: Registry,
     /// What of its rates no worker has taken; without use while it lives on one.
     pub(crate) inbound: SharedBucket,
     pub(crate) outbound: SharedBucket,
@@ -136,12 +143,14 @@ impl Instance {
         id: InstanceId,
         workers: Box<[WorkerId]>,
         routes: RouteTable,
+        groups: Registry,
         hasher: RandomState,
         now: Micros,
     ) -> Self {
         Self {
             id,
             routes: RwLock::new(routes),
+            groups,
             inbound: SharedBucket::default(),
             outbound: SharedBucket::default(),
             workers_mask: workers.iter().fold(0, |mask, worker| mask | worker.bit()),

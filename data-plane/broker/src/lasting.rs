@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::subscription::SHARED_PREFIX;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::{CHANGE_HEADER_BYTES, Change, Pos};
@@ -102,9 +103,15 @@ impl LastingClient {
     }
 }
 
-/// The filters of a session for which messages are logged.
+/// The filters of a session for which messages are logged. For what it shares they are logged for the group.
 pub(crate) fn kept_filters(lasting: &Lasting) -> impl Iterator<Item = &TopicFilter> {
-    lasting.subscriptions().filter(|(_, qos, _)| *qos != Qos::AtMostOnce).map(|(filter, ..)| filter)
+    let kept = lasting.subscriptions().filter(|(_, qos, _)| *qos != Qos::AtMostOnce);
+    kept.map(|(filter, ..)| filter).filter(|filter| !is_shared(filter))
+}
+
+/// Whether a subscription is one of a group.
+pub(crate) fn is_shared(text: &TopicFilter) -> bool {
+    text.as_str().starts_with(SHARED_PREFIX)
 }
 
 // --- coming and going ---
@@ -150,11 +157,19 @@ impl Worker {
     pub(crate) fn discard_session(&self, session: &Rc<LastingClient>) {
         let instance = &session.instance;
         let place = session.place.replace(Place::Gone);
-        if let Place::Away(lasting) = &place {
-            let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
-            for filter in kept_filters(lasting) {
-                routes.remove_lasting(filter);
+        match &place {
+            Place::Away(lasting) => {
+                let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+                for filter in kept_filters(lasting) {
+                    routes.remove_lasting(filter);
+                }
+                drop(routes);
+                for (text, ..) in lasting.subscriptions().filter(|(text, ..)| is_shared(text)) {
+                    self.discard_membership(instance, &session.client_id, text);
+                }
             }
+            Place::Here(_) => self.discard_memberships(instance, &session.client_id),
+            Place::Damaged | Place::Gone => {}
         }
         if !matches!(place, Place::Gone) {
             instance.shared.return_session();

@@ -62,6 +62,8 @@ pub(crate) struct LocalInstance {
     pub(crate) clients: RefCell<HashMap<Rc<str>, ClientKey, RandomState>>,
     /// Its lasting sessions on this worker, those of connected clients too.
     pub(crate) lasting: RefCell<HashMap<Rc<str>, Rc<LastingClient>, RandomState>>,
+    /// Shared subscriptions that have their home on this worker.
+    pub(crate) homes: Cell<usize>,
     pub(crate) routes: Routes,
     pub(crate) counts: Cells,
     /// Clients that are not read until the instance may receive again, in the order in which they get their turns.
@@ -99,6 +101,7 @@ impl LocalInstance {
             paces: RefCell::new(Rc::new(paces)),
             clients: RefCell::default(),
             lasting: RefCell::default(),
+            homes: Cell::new(0),
             routes: Routes::default(),
             counts: Cells::default(),
             waiting: RefCell::default(),

@@ -17,6 +17,7 @@ use router::{ClientKey, WorkerId};
 use crate::clock::unix_now;
 use crate::crossing::Crossing;
 use crate::metrics::DropReason;
+use crate::readers::{Past, PastWanted, find_past};
 
 /// Look-ups of one worker that may be under way: a client has one of each kind at most, and the others wait for it.
 pub(crate) const LOOKUPS_PER_WORKER_MAX: usize = 256;
@@ -25,8 +26,8 @@ pub(crate) const LOOKUPS_PER_WORKER_MAX: usize = 256;
 pub(crate) const LOOKUP_THREADS: usize = 2;
 
 /// What one page of a replay brings at most.
-const PAGE_BYTES_MAX: usize = 256 * 1024;
-const PAGE_MESSAGES_MAX: usize = 4_096;
+pub(crate) const PAGE_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const PAGE_MESSAGES_MAX: usize = 4_096;
 
 /// Retained messages of one page.
 const RETAINED_MAX: usize = 100;
@@ -38,6 +39,7 @@ pub(crate) type Since = (TopicFilter, Pos);
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) worker: WorkerId,
+    /// For whom: a client, or a shared subscription.
     pub(crate) client: ClientKey,
     pub(crate) instance: InstanceId,
     pub(crate) wanted: Wanted,
@@ -48,6 +50,7 @@ pub(crate) struct Lookup {
 pub(crate) enum Wanted {
     Page(PageWanted),
     Retained(RetainedWanted),
+    Past(PastWanted),
 }
 
 /// A page of what was stored for a session.
@@ -98,6 +101,7 @@ pub(crate) struct Looked {
 pub(crate) enum Found {
     Page(Page),
     Retained(RetainedWanted, Result<RetainedPage, QueryError>),
+    Past(Past),
 }
 
 /// A page of a session's messages.
@@ -200,6 +204,7 @@ fn look_up(replay: &dyn Replay, crossing: &Crossing, lookup: Lookup) {
             let page = catch_unwind(AssertUnwindSafe(look)).unwrap_or(Err(QueryError::Failed));
             Found::Retained(wanted, page)
         }
+        Wanted::Past(wanted) => Found::Past(find_past(replay, instance, &wanted)),
     };
     crossing.bring(worker, Box::new(Looked { client, found }));
 }

@@ -32,6 +32,7 @@ impl Worker {
             Command::Collect(answer) => drop(answer.send(self.collect())),
             Command::Sample(answer) => drop(answer.send(self.sample())),
             Command::Wake(shared) => self.wake_instance(&shared),
+            Command::ListGroups(instance, answer) => drop(answer.send(self.list_groups(instance))),
             Command::Publish(request) => self.publish_for(*request),
         }));
         if obeyed.is_err() {
@@ -155,6 +156,8 @@ impl Worker {
                 routes.remove(filter, self.id, client.key);
             }
         }
+        self.leave_groups(client);
+        self.end_replays(client);
         {
             let mut clients = instance.clients.borrow_mut();
             if clients.get(&client.client_id) == Some(&client.key) {
@@ -167,7 +170,7 @@ impl Worker {
         self.clients.borrow_mut().try_remove(client.key.slot() as usize);
         drop(client.seat.borrow_mut().take());
         let ended = if self.is_stopping.get() { Ended::NodeStopping } else { Ended::Closed };
-        let EndedSession { will, lasting } = session.end(ended);
+        let EndedSession { will, lasting, .. } = session.end(ended);
         // First, so that nothing that fails from here on loses it.
         if let (Some(session), Some(lasting)) = (client.lasting(), lasting) {
             self.put_away(session, lasting);
@@ -246,6 +249,8 @@ impl Worker {
             tokio::task::yield_now().await;
             self.end_round();
         }
+        self.note_all_groups();
+        self.end_round();
         // How far lasting sessions have come is written with the end of their connections.
         let _ = tokio::time::timeout(self.node.config.stop_time_max() / 4, self.settle_all()).await;
         while self.lingering.get() > 0 {

@@ -35,8 +35,11 @@ pub enum DropReason {
     QueueAge,
     /// It expired before its session came back.
     MessageExpired,
-    /// Part of what waited for a session is gone from the log before its time, or damaged; counted once for each part.
+    /// Part of what waited for a session, or was to be replayed, is gone from the log before its time, or damaged; counted
+    /// once for each part.
     QueueLost,
+    /// No member of a shared subscription that is connected has room for it; only of what is in no log.
+    SharedNoMember,
     /// The disk is nearly full: it was delivered and left out of its topic's history.
     HistoryStopped,
 }
@@ -55,6 +58,7 @@ impl DropReason {
         Self::QueueAge,
         Self::MessageExpired,
         Self::QueueLost,
+        Self::SharedNoMember,
         Self::HistoryStopped,
     ];
 
@@ -73,6 +77,7 @@ impl DropReason {
             Self::QueueAge => "queue_age",
             Self::MessageExpired => "message_expired",
             Self::QueueLost => "queue_lost",
+            Self::SharedNoMember => "shared_no_member",
             Self::HistoryStopped => "history_stopped",
         }
     }

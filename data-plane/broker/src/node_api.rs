@@ -8,6 +8,7 @@
 mod answers;
 mod nonces;
 mod proof;
+mod shared_groups;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -124,19 +125,32 @@ async fn call(State(shared): State<Arc<Shared>>, request: Request) -> Response {
 async fn answer(shared: &Arc<Shared>, method: &Method, uri: &axum::http::Uri, body: &Bytes) -> Answer {
     match (method, uri.path()) {
         (&Method::GET, "/node/v1/messages") => {
-            // Held until the reading has ended, however long its caller waits.
-            let reading = Arc::clone(&shared.readings).acquire_owned().await;
-            let reading: OwnedSemaphorePermit = reading.expect("the semaphore is never closed");
-            let (shared, query) = (Arc::clone(shared), uri.query().unwrap_or_default().to_owned());
-            let read = move || {
-                let _reading = reading;
-                answers::messages(&shared.api, &query)
-            };
-            tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Answer::failed())
+            let query = uri.query().unwrap_or_default().to_owned();
+            read(shared, move |api| answers::messages(api, &query)).await
+        }
+        (&Method::GET, "/node/v1/shared-groups") => {
+            let asked = shared_groups::ask(&shared.api.control, uri.query().unwrap_or_default()).await;
+            match asked {
+                Ok(asked) => read(shared, move |api| shared_groups::count(api, asked)).await,
+                Err(problem) => problem,
+            }
         }
         (&Method::POST, "/node/v1/publish") => answers::publish(&shared.api.control, body).await,
         _ => Answer::problem(StatusCode::NOT_FOUND, "not_found"),
     }
+}
+
+/// Answers from the disk.
+async fn read(shared: &Arc<Shared>, answer: impl FnOnce(&NodeApi) -> Answer + Send + 'static) -> Answer {
+    // Held until the reading has ended, however long its caller waits.
+    let reading = Arc::clone(&shared.readings).acquire_owned().await;
+    let reading: OwnedSemaphorePermit = reading.expect("the semaphore is never closed");
+    let shared = Arc::clone(shared);
+    let read = move || {
+        let _reading = reading;
+        answer(&shared.api)
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Answer::failed())
 }
 
 /// What is said to who has not proven to be the controller: a name for the trouble, and no signature.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use contract::qos::Qos;
 use contract::refusal::Refusal;
 use engine::{Committed, CommittedBatch, Pos};
 use mqtt::PacketId;
@@ -10,9 +11,11 @@ use router::ClientKey;
 use crate::api_publish::{Answer, PublishError, Published};
 use crate::client::Client;
 use crate::durable::{SHARD, Settled};
+use crate::groups::WrittenGroup;
 use crate::lasting::{LastingClient, WrittenPart};
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
+use crate::policy::Logged;
 use crate::routes::Route;
 use crate::sink::ClientSink;
 use crate::worker::Worker;
@@ -22,19 +25,39 @@ use crate::worker::Worker;
 pub(crate) struct Debts {
     /// The number of the batch.
     pub(crate) number: u64,
-    /// Where each message goes, as was found when it came; used again as far as that still holds.
-    pub(crate) routes: Vec<Rc<Route>>,
-    /// In the order of the messages.
-    owed: Vec<(ClientKey, PacketId)>,
+    /// The messages in their order. Shared with who delivers them.
+    runs: Rc<Vec<Run>>,
+    /// Of the messages that a client is told about, in their order.
+    packet_ids: Vec<PacketId>,
     answers: Vec<OwedAnswer>,
     /// Changes of lasting sessions.
     pub(crate) changes: Vec<WrittenPart>,
     /// Sessions that have ended and whose documents are deleted.
     pub(crate) deletions: Vec<Rc<LastingClient>>,
+    /// Documents of shared subscriptions.
+    pub(crate) groups: Vec<WrittenGroup>,
     /// Clients that are told that they are connected once what there was of them is deleted.
     pub(crate) welcomes: Vec<ClientKey>,
-    /// Neighbouring messages of one instance are one entry.
-    stored: Vec<Stored>,
+}
+
+/// Neighbouring messages of one publisher and topic: it mostly has many at a time.
+pub(crate) struct Run {
+    instance: Rc<LocalInstance>,
+    /// Where they go, as was found when they came; used again as far as that still holds.
+    pub(crate) route: Rc<Route>,
+    logged: Logged,
+    /// None, where it is no client that is connected.
+    publisher: Option<ClientKey>,
+    told: Told,
+    pub(crate) messages: u32,
+}
+
+/// Who is told about the messages of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nobody,
+    Publisher,
+    Application,
 }
 
 struct OwedAnswer {
@@ -44,47 +67,83 @@ struct OwedAnswer {
     answer: Answer,
 }
 
-struct Stored {
-    instance: Rc<LocalInstance>,
-    messages: u64,
-    /// Those of them that nobody is told about.
-    unacknowledged: u64,
-}
-
 /// Whom to tell that a message is safe.
 pub(crate) enum Owing {
     Nobody,
-    /// A client, about one of its packets.
-    Client(ClientKey, PacketId),
+    /// A client, about one of its packets; about a message of QoS 0 it is not told.
+    Client(ClientKey, Option<PacketId>),
     /// An application, and how many clients its message is for.
     Application(u32, Answer),
 }
 
 impl Debts {
-    /// Notes whom to tell about a message.
-    pub(crate) fn note(&mut self, instance: &Rc<LocalInstance>, index: u32, owing: Owing) {
-        let unacknowledged = u64::from(matches!(owing, Owing::Nobody));
-        match owing {
-            Owing::Nobody => {}
-            Owing::Client(client, packet_id) => self.owed.push((client, packet_id)),
-            Owing::Application(matched, answer) => self.answers.push(OwedAnswer { index, matched, answer }),
+    /// Whether a message of a client is one more of the last run.
+    #[inline]
+    pub(crate) fn goes_on(&self, client: ClientKey, route: &Rc<Route>, logged: Logged, qos: Qos) -> bool {
+        self.runs.last().is_some_and(|run| {
+            run.publisher == Some(client)
+                && Rc::ptr_eq(&run.route, route)
+                && run.logged == logged
+                && (run.told == Told::Publisher) == (qos != Qos::AtMostOnce)
+        })
+    }
+
+    /// Notes one more message of the last run.
+    #[inline]
+    pub(crate) fn go_on(&mut self, packet_id: Option<PacketId>) {
+        if let Some(run) = self.runs_mut().last_mut() {
+            run.messages += 1;
         }
-        if let Some(last) = self.stored.last_mut().filter(|last| Rc::ptr_eq(&last.instance, instance)) {
-            last.messages += 1;
-            last.unacknowledged += unacknowledged;
-        } else {
-            self.stored.push(Stored { instance: Rc::clone(instance), messages: 1, unacknowledged });
-        }
+        self.packet_ids.extend(packet_id);
+    }
+
+    /// Notes a message and whom to tell about it.
+    pub(crate) fn note(
+        &mut self,
+        instance: &Rc<LocalInstance>,
+        route: &Rc<Route>,
+        logged: Logged,
+        index: u32,
+        owing: Owing,
+    ) {
+        let (publisher, told) = match owing {
+            Owing::Nobody => (None, Told::Nobody),
+            Owing::Client(client, None) => (Some(client), Told::Nobody),
+            Owing::Client(client, Some(packet_id)) => {
+                self.packet_ids.push(packet_id);
+                (Some(client), Told::Publisher)
+            }
+            Owing::Application(matched, answer) => {
+                self.answers.push(OwedAnswer { index, matched, answer });
+                (None, Told::Application)
+            }
+        };
+        let (instance, route) = (Rc::clone(instance), Rc::clone(route));
+        self.runs_mut().push(Run { instance, route, logged, publisher, told, messages: 1 });
+    }
+
+    fn runs_mut(&mut self) -> &mut Vec<Run> {
+        Rc::get_mut(&mut self.runs).expect("they are shared once they are handed in")
+    }
+
+    /// The messages that clients are told about.
+    fn owed(&self) -> impl Iterator<Item = (ClientKey, &[PacketId])> {
+        let mut rest = &*self.packet_ids;
+        self.runs.iter().filter_map(move |run| {
+            let client = run.publisher.filter(|_| run.told == Told::Publisher)?;
+            let (of_run, others) = rest.split_at_checked(run.messages as usize)?;
+            rest = others;
+            Some((client, of_run))
+        })
     }
 }
 
 impl Worker {
-    /// What is remembered of where the messages of a batch go, in their order; nothing, if it is not this worker's.
-    pub(crate) fn take_routes(&self, batch: &CommittedBatch) -> Vec<Rc<Route>> {
-        let Some(number) = self.node.durable.number_of(self.id, batch) else { return Vec::new() };
-        let mut pending = self.appends.pending.borrow_mut();
-        let debts = pending.iter_mut().find(|debts| debts.number == number);
-        debts.map(|debts| std::mem::take(&mut debts.routes)).unwrap_or_default()
+    /// What is remembered of the messages of a batch, in their order; nothing, if it is not this worker's.
+    pub(crate) fn runs_of(&self, batch: &CommittedBatch) -> Option<Rc<Vec<Run>>> {
+        let number = self.node.durable.number_of(self.id, batch)?;
+        let pending = self.appends.pending.borrow();
+        pending.iter().find(|debts| debts.number == number).map(|debts| Rc::clone(&debts.runs))
     }
 
     /// Hears what became of the oldest batch that it has handed in.
@@ -100,8 +159,8 @@ impl Worker {
     }
 
     fn acknowledge(&self, debts: &mut Debts, committed: Committed) {
-        for stored in &debts.stored {
-            stored.instance.counts.stored(stored.messages);
+        for run in &*debts.runs {
+            run.instance.counts.stored(u64::from(run.messages));
         }
         for OwedAnswer { index, matched, answer } in debts.answers.drain(..) {
             let index = u16::try_from(index).unwrap_or(u16::MAX);
@@ -109,9 +168,9 @@ impl Worker {
             // Whoever asked may have gone.
             let _ = answer.send(Ok(Published { id: Some(id), stored: true, matched }));
         }
-        for of_client in debts.owed.chunk_by(|a, b| a.0 == b.0) {
-            if let Some(client) = of_client.first().and_then(|&(key, _)| self.client(key)) {
-                self.acknowledge_to(&client, of_client);
+        for (key, packet_ids) in debts.owed() {
+            if let Some(client) = self.client(key) {
+                self.acknowledge_to(&client, packet_ids);
             }
         }
         for written in debts.changes.drain(..) {
@@ -120,12 +179,15 @@ impl Worker {
         for session in debts.deletions.drain(..) {
             self.settle_deletion(&session, true);
         }
+        for written in debts.groups.drain(..) {
+            self.settle_group(&written, true);
+        }
         for key in debts.welcomes.drain(..) {
             self.welcome(key);
         }
     }
 
-    fn acknowledge_to(&self, client: &Rc<Client>, owed: &[(ClientKey, PacketId)]) {
+    fn acknowledge_to(&self, client: &Rc<Client>, packet_ids: &[PacketId]) {
         let mut session = client.session.borrow_mut();
         let Some(session) = session.as_mut() else { return };
         let mut output = client.output.borrow_mut();
@@ -133,7 +195,7 @@ impl Worker {
             *output = self.take_buffer();
         }
         let mut wrote = false;
-        for &(_, packet_id) in owed {
+        for &packet_id in packet_ids {
             wrote |= session.committed(packet_id, &mut output);
         }
         if output.is_empty() {
@@ -147,13 +209,14 @@ impl Worker {
 
     /// Nothing of a batch is stored, as far as is known: nobody is told that it is.
     pub(crate) fn decline(&self, debts: &mut Debts) {
-        for stored in &debts.stored {
-            stored.instance.counts.dropped(DropReason::StorageUnavailable, stored.unacknowledged);
+        for run in debts.runs.iter().filter(|run| run.told == Told::Nobody) {
+            run.instance.counts.dropped(DropReason::StorageUnavailable, u64::from(run.messages));
         }
         for OwedAnswer { answer, .. } in debts.answers.drain(..) {
             let _ = answer.send(Err(PublishError::StorageUnavailable));
         }
-        for &(key, packet_id) in &debts.owed {
+        let owed = debts.owed().flat_map(|(key, ids)| ids.iter().map(move |packet_id| (key, *packet_id)));
+        for (key, packet_id) in owed {
             let Some(client) = self.client(key) else { continue };
             let mut sink = ClientSink::new(self, &client, 0);
             if let Some(session) = client.session.borrow_mut().as_mut() {
@@ -165,6 +228,9 @@ impl Worker {
         }
         for session in debts.deletions.drain(..) {
             self.settle_deletion(&session, false);
+        }
+        for written in debts.groups.drain(..) {
+            self.settle_group(&written, false);
         }
         for key in debts.welcomes.drain(..) {
             self.unwelcome(key);

@@ -5,10 +5,11 @@
 //! opens one.
 
 use contract::durability::DurabilityClass;
-use contract::feed::TopicMode;
+use contract::feed::{TopicHistory, TopicMode};
 use contract::grant::{Grants, PublishRights};
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::subscription::SubscriptionFilter;
 use contract::topic::{self, TopicFilter};
 use engine::RetentionClass;
 use replica::InstanceRules;
@@ -147,6 +148,46 @@ pub(crate) fn subscribe_qos(
         || matches!(first, "+" | "#")
         || rules.topics.contains_key(first);
     if provisioned { Ok(granted) } else { Err(Refusal::TopicNotProvisioned) }
+}
+
+/// The QoS to which a subscription from an earlier time on is granted. It takes the rights to subscribe and to replay, and
+/// a topic of which history is kept.
+pub(crate) fn replay_qos(
+    rules: &InstanceRules,
+    grants: &Grants,
+    filter: &TopicFilter,
+    asked: Qos,
+) -> Result<Qos, Refusal> {
+    let subscribed = subscribe_qos(rules, grants, filter, asked)?;
+    let granted = grants.replay_qos(filter, subscribed).ok_or(Refusal::NotAuthorized)?;
+    if histories(rules, filter).next().is_some() { Ok(granted) } else { Err(Refusal::HistoryNotKept) }
+}
+
+/// Whether grants allow what was subscribed to before, as it was granted then.
+pub(crate) fn still_grants(grants: &Grants, filter: &TopicFilter, granted: Qos) -> bool {
+    let now = if filter.as_str().starts_with('$') {
+        match SubscriptionFilter::of(filter.clone()) {
+            Ok(SubscriptionFilter::Plain(filter) | SubscriptionFilter::Shared { filter, .. }) => {
+                grants.subscribe_qos(&filter, granted)
+            }
+            Ok(SubscriptionFilter::Replay { filter, .. }) => grants.replay_qos(&filter, granted),
+            Err(_) => None,
+        }
+    } else {
+        grants.subscribe_qos(filter, granted)
+    };
+    now >= Some(granted)
+}
+
+/// The histories of the topics that a filter may match, each with the topic's name.
+pub(crate) fn histories<'a>(
+    rules: &'a InstanceRules,
+    filter: &'a TopicFilter,
+) -> impl Iterator<Item = (&'a str, &'a TopicHistory)> {
+    let first = topic::first_level(filter.as_str());
+    let may_match = move |name: &str| matches!(first, "+" | "#") || first == name;
+    let kept = rules.topics.iter().filter_map(|(name, rule)| Some((&**name, rule.history.as_ref()?)));
+    kept.filter(move |(name, _)| may_match(name))
 }
 
 #[cfg(test)]

@@ -91,16 +91,13 @@ impl Worker {
         logged: Option<Logged>,
     ) -> Result<Option<Logged>, Refusal> {
         let before = &mut known.appends[usize::from(publish.qos != Qos::AtMostOnce)];
-        if *before <= self.last_settled() {
-            *before = 0;
-        }
-        let behind = (*before != 0).then_some(Logged::BEHIND);
         let logged = match self.hold_to_disk(&client.instance, logged) {
             Some(logged) => logged,
-            None => match behind {
-                Some(behind) => behind,
-                None => return Ok(None),
-            },
+            None if *before > self.last_settled() => Logged::BEHIND,
+            None => {
+                *before = 0;
+                return Ok(None);
+            }
         };
         self.may_log(&client.instance, &known.verdict, publish, known.retained_bytes)?;
         if publish.retain {
@@ -111,6 +108,7 @@ impl Worker {
     }
 
     /// What is left of it when the disk is nearly full: then what is stored for the history alone no longer is.
+    #[inline]
     pub(crate) fn hold_to_disk(&self, instance: &LocalInstance, logged: Option<Logged>) -> Option<Logged> {
         let logged = logged?;
         if logged.history_alone && self.history_stops.get() {
@@ -122,6 +120,7 @@ impl Worker {
 
     /// Whether a message may go by way of the log, as far as it is known before it is handed in. See
     /// [`may_retain`](Self::may_retain) for `replaced`.
+    #[inline]
     pub(crate) fn may_log(
         &self,
         instance: &LocalInstance,
@@ -147,9 +146,7 @@ impl Worker {
         match taken.logged {
             None => self.hand_over(&client.instance, &taken.route, publish, &client.client_id),
             Some(logged) => {
-                let nobody = Owing::Nobody;
-                let owing =
-                    publish.packet_id.map_or(nobody, |packet_id| Owing::Client(client.key, packet_id));
+                let owing = Owing::Client(client.key, publish.packet_id);
                 self.append(&client.instance, taken, logged, publish, &client.client_id, owing);
             }
         }

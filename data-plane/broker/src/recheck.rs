@@ -12,6 +12,7 @@ use crate::authenticate::Proof;
 use crate::client::{Client, Ending};
 use crate::command::{CredentialInUse, CredentialsAsked, Recheck};
 use crate::local_instance::LocalInstance;
+use crate::policy;
 use crate::worker::Worker;
 
 impl Worker {
@@ -91,6 +92,6 @@ fn check(client: &Client, rules: Option<&InstanceRules>, recheck: &Recheck) -> R
     let session = client.session.borrow();
     let mut subscriptions = session.iter().flat_map(session::Session::subscriptions);
     let may_stay =
-        subscriptions.all(|(filter, granted)| proof.grants().subscribe_qos(filter, granted) >= Some(granted));
+        subscriptions.all(|(filter, granted)| policy::still_grants(proof.grants(), filter, granted));
     if may_stay { Ok(()) } else { Err(Refusal::RightsWithdrawn) }
 }

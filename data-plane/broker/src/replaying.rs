@@ -12,6 +12,7 @@ use session::{Lasting, Session};
 use crate::buckets::Micros;
 use crate::client::{Client, Ending};
 use crate::clock::unix_now;
+use crate::keys::{self, Named};
 use crate::lasting::LastingClient;
 use crate::lookups::{
     Found, LOOKUPS_PER_WORKER_MAX, Looked, Lookup, Page, PageWanted, QueueBounds, Since, Wanted,
@@ -39,6 +40,8 @@ impl Worker {
             self.ask_page(client, lasting);
         }
         self.ask_retained(client);
+        self.ask_past(client);
+        self.tend_shared(client);
     }
 
     fn tend_session(&self, client: &Client, lasting: &Rc<LastingClient>) {
@@ -75,7 +78,7 @@ impl Worker {
     }
 
     /// Whether a client has not received more than it may. If it has, it is called when that is paid for.
-    fn has_paid(&self, client: &Client) -> bool {
+    pub(crate) fn has_paid(&self, client: &Client) -> bool {
         let (now, rates) = (self.now(), client.instance.paces().client_out);
         let has_some = client.outbound.has_some(now, &rates);
         if !has_some {
@@ -123,23 +126,39 @@ impl Worker {
         self.look_up(client, Wanted::Page(wanted));
     }
 
-    /// Takes in what was looked up for a client.
+    /// Takes in what was looked up.
     pub(crate) fn take_looked(&self, looked: &mut Looked) {
         self.looking.set(self.looking.get().saturating_sub(1));
+        match keys::named(looked.client) {
+            Named::Client => self.take_looked_of_client(looked),
+            Named::Group => {
+                if let Found::Page(page) = &looked.found {
+                    self.take_group_page(looked.client, page);
+                }
+            }
+            // The page of a replay is asked for by its client.
+            Named::Reader => {}
+        }
+        self.call_waiting();
+    }
+
+    fn take_looked_of_client(&self, looked: &mut Looked) {
         if let Some(client) = self.client(looked.client) {
             match &mut looked.found {
                 Found::Page(page) => self.take_page(&client, page),
                 Found::Retained(wanted, page) => self.take_retained(&client, wanted, page),
+                Found::Past(past) => self.take_past(&client, past),
             }
         }
-        self.call_waiting();
     }
 
     /// Lets others look something up.
     fn call_waiting(&self) {
         while self.looking.get() < LOOKUPS_PER_WORKER_MAX {
             let Some(key) = self.waiting_to_look.borrow_mut().pop_front() else { return };
-            if let Some(client) = self.client(key) {
+            if keys::named(key) == Named::Group {
+                self.call_group(key);
+            } else if let Some(client) = self.client(key) {
                 client.stored_or_new().waits_for_look.set(false);
                 self.tend(&client);
             }

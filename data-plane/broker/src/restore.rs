@@ -9,13 +9,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use contract::ids::InstanceId;
+use contract::qos::Qos;
+use contract::subscription::{SHARED_PREFIX, SubscriptionFilter};
 use contract::time::UnixMillis;
-use engine::{Answer, Key, SCAN_MAX, State, StateError};
+use contract::topic::TopicFilter;
+use engine::{Answer, Key, Pos, SCAN_MAX, State, StateError};
 use router::WorkerId;
-use session::{Lasting, Part, StoredParts};
+use session::{GROUP_PREFIX, Lasting, Millis, Part, StoredParts};
 
 use crate::clock::unix_now;
 use crate::command::Command;
+use crate::groups::{GroupText, SharedGroup, StoredGroups};
 use crate::instances::Instance;
 use crate::lasting::{Place, kept_filters};
 use crate::local_instance::LocalInstance;
@@ -30,15 +34,39 @@ pub(crate) struct Stored {
     received: Option<Vec<u8>>,
 }
 
-/// The documents of sessions, by instance and client identifier.
-pub(crate) type StoredSessions = BTreeMap<InstanceId, BTreeMap<Box<str>, Stored>>;
+/// What is stored of one instance.
+#[derive(Debug, Default)]
+pub(crate) struct StoredInstance {
+    /// By client identifier.
+    sessions: BTreeMap<Box<str>, Stored>,
+    groups: StoredGroups,
+}
 
-/// A session on its way to its worker.
+/// The documents of sessions and of shared subscriptions, by instance.
+pub(crate) type StoredSessions = BTreeMap<InstanceId, StoredInstance>;
+
+/// Something on its way to its worker.
 pub(crate) struct Restored {
     pub(crate) shared: Arc<Instance>,
-    client_id: Box<str>,
-    /// None: what is stored of it cannot be read.
-    lasting: Option<Box<Lasting>>,
+    what: What,
+}
+
+enum What {
+    /// A session; without, if what is stored of it cannot be read.
+    Session(Box<str>, Option<Box<Lasting>>),
+    /// A shared subscription, at its home; false: how far it has come cannot be read.
+    Group(Arc<SharedGroup>, bool),
+    /// The document of one that has ended.
+    Stale(Vec<u8>),
+}
+
+/// The members of a group as their sessions say it.
+struct OfSessions {
+    group: Box<str>,
+    filter: TopicFilter,
+    /// The smallest of theirs.
+    since: Pos,
+    members: Vec<(Box<str>, Qos)>,
 }
 
 /// Sessions whose instances are not known, and those that wait for their worker to come to their instance.
@@ -71,29 +99,45 @@ impl Stored {
     }
 }
 
-/// Reads the documents of all sessions. Blocks until they are there.
+/// Reads the documents of all sessions and shared subscriptions. Blocks until they are there.
 pub(crate) fn read(state: &dyn State) -> Result<StoredSessions, StateError> {
-    let mut sessions = StoredSessions::new();
+    let mut found = StoredSessions::new();
     for part in Part::ALL {
-        let prefix = part.prefix().as_bytes();
-        let mut after: Option<(InstanceId, Key)> = None;
-        loop {
-            let from = after.as_ref().map(|(instance, key)| (*instance, key));
-            let page = wait(state.scan_all(prefix, from, SCAN_MAX))?;
-            let Some((instance, key, _)) = page.last() else { break };
-            after = Some((*instance, key.clone()));
-            for (instance, key, document) in page {
-                let Some(client_id) = client_id(&key, prefix) else { continue };
-                let stored = sessions.entry(instance).or_default().entry(client_id.into()).or_default();
-                *match part {
-                    Part::Session => &mut stored.session,
-                    Part::Progress => &mut stored.progress,
-                    Part::Received => &mut stored.received,
-                } = Some(document.body);
+        scan(state, part.prefix(), |instance, client_id, body| {
+            let sessions = &mut found.entry(instance).or_default().sessions;
+            let stored = sessions.entry(client_id.into()).or_default();
+            *match part {
+                Part::Session => &mut stored.session,
+                Part::Progress => &mut stored.progress,
+                Part::Received => &mut stored.received,
+            } = Some(body);
+        })?;
+    }
+    scan(state, GROUP_PREFIX, |instance, name, body| {
+        found.entry(instance).or_default().groups.insert(name.into(), body);
+    })?;
+    Ok(found)
+}
+
+/// Shows the documents whose keys begin so, each with the rest of its key.
+fn scan(
+    state: &dyn State,
+    prefix: &str,
+    mut show: impl FnMut(InstanceId, &str, Vec<u8>),
+) -> Result<(), StateError> {
+    let prefix = prefix.as_bytes();
+    let mut after: Option<(InstanceId, Key)> = None;
+    loop {
+        let from = after.as_ref().map(|(instance, key)| (*instance, key));
+        let page = wait(state.scan_all(prefix, from, SCAN_MAX))?;
+        let Some((instance, key, _)) = page.last() else { return Ok(()) };
+        after = Some((*instance, key.clone()));
+        for (instance, key, document) in page {
+            if let Some(name) = name(&key, prefix) {
+                show(instance, name, document.body);
             }
         }
     }
-    Ok(sessions)
 }
 
 /// Waits on this thread, which may be any: nothing is served yet.
@@ -116,7 +160,7 @@ impl Wake for Unpark {
     }
 }
 
-fn client_id<'a>(key: &'a Key, prefix: &[u8]) -> Option<&'a str> {
+fn name<'a>(key: &'a Key, prefix: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(key.as_bytes().strip_prefix(prefix)?).ok()
 }
 
@@ -125,51 +169,121 @@ fn client_id<'a>(key: &'a Key, prefix: &[u8]) -> Option<&'a str> {
 pub(crate) fn distribute(node: &Node, stored: StoredSessions) -> Vec<Vec<Restored>> {
     let mut of_workers: Vec<_> = node.commands.iter().map(|_| Vec::new()).collect();
     let mut asleep = StoredSessions::new();
-    let (mut count, mut damaged) = (0_usize, 0_usize);
-    for (instance, sessions) in stored {
+    let (mut sessions, mut groups, mut damaged) = (0_usize, 0_usize, 0_usize);
+    for (instance, stored) in stored {
         let Some(rules) = node.replica.instance(instance) else {
-            asleep.insert(instance, sessions);
+            asleep.insert(instance, stored);
             continue;
         };
         let shared = node.instances.get(instance, &rules.document.limits, node.clock.micros());
-        for (worker, restored) in wake(&shared, sessions) {
-            count += 1;
-            damaged += usize::from(restored.lasting.is_none());
+        for (worker, restored) in wake(&shared, stored, Millis(node.clock.micros() / 1_000)) {
+            match &restored.what {
+                What::Session(_, lasting) => {
+                    sessions += 1;
+                    damaged += usize::from(lasting.is_none());
+                }
+                What::Group(_, is_read) => {
+                    groups += 1;
+                    damaged += usize::from(!is_read);
+                }
+                What::Stale(_) => {}
+            }
             of_workers[worker.index()].push(restored);
         }
     }
-    let dormant: usize = asleep.values().map(BTreeMap::len).sum();
-    if count + dormant > 0 {
-        tracing::info!(sessions = count, damaged, dormant, "lasting sessions are restored");
+    let dormant: usize = asleep.values().map(|stored| stored.sessions.len()).sum();
+    if sessions + dormant > 0 {
+        tracing::info!(sessions, groups, damaged, dormant, "lasting sessions are restored");
     }
     node.dormant.put(asleep);
     of_workers
 }
 
-/// Reads sessions, and has messages logged for them.
-fn wake(
-    shared: &Arc<Instance>,
-    sessions: BTreeMap<Box<str>, Stored>,
-) -> impl Iterator<Item = (WorkerId, Restored)> {
-    let now = unix_now();
-    sessions.into_iter().map(move |(client_id, stored)| {
-        let lasting = stored.restore(now);
+/// Reads what is stored of an instance, and has messages logged for its sessions and groups.
+fn wake(shared: &Arc<Instance>, stored: StoredInstance, now: Millis) -> Vec<(WorkerId, Restored)> {
+    let mut woken = Vec::new();
+    let (mut groups, mut is_whole) = (BTreeMap::new(), true);
+    let unix_now = unix_now();
+    for (client_id, stored) in stored.sessions {
+        let lasting = stored.restore(unix_now);
         shared.add_session();
         if let Some(lasting) = &lasting {
-            let mut routes = shared.routes.write().unwrap_or_else(PoisonError::into_inner);
-            for filter in kept_filters(lasting) {
-                if let Err(refusal) = routes.insert_lasting(filter) {
-                    tracing::error!(reason = refusal.name(), "a filter of a stored session is refused");
-                }
-            }
+            keep_filters(shared, lasting);
+            note_groups(&mut groups, &client_id, lasting);
         } else {
+            is_whole = false;
             tracing::error!(
                 instance.id = %shared.id, client.id = &*client_id,
                 "a stored session cannot be read: its client is refused until it asks for a clean one"
             );
         }
-        (shared.worker_of(&client_id), Restored { shared: Arc::clone(shared), client_id, lasting })
-    })
+        let worker = shared.worker_of(&client_id);
+        let what = What::Session(client_id, lasting);
+        woken.push((worker, Restored { shared: Arc::clone(shared), what }));
+    }
+    wake_groups(shared, groups, stored.groups, is_whole, now, &mut woken);
+    woken
+}
+
+fn keep_filters(shared: &Instance, lasting: &Lasting) {
+    let mut routes = shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+    for filter in kept_filters(lasting) {
+        if let Err(refusal) = routes.insert_lasting(filter) {
+            tracing::error!(reason = refusal.name(), "a filter of a stored session is refused");
+        }
+    }
+}
+
+fn note_groups(groups: &mut BTreeMap<TopicFilter, OfSessions>, client_id: &str, lasting: &Lasting) {
+    for (text, qos, since) in lasting.subscriptions() {
+        let Ok(SubscriptionFilter::Shared { group, filter }) = SubscriptionFilter::of(text.clone()) else {
+            continue;
+        };
+        let new = || OfSessions { group, filter, since, members: Vec::new() };
+        let held = groups.entry(text.clone()).or_insert_with(new);
+        held.since = held.since.min(since);
+        held.members.push((client_id.into(), qos));
+    }
+}
+
+/// Brings together what sessions and documents say of groups. A document without a group is one whose deletion was not
+/// stored, as long as all sessions could be read.
+fn wake_groups(
+    shared: &Arc<Instance>,
+    groups: BTreeMap<TopicFilter, OfSessions>,
+    mut documents: StoredGroups,
+    is_whole: bool,
+    now: Millis,
+    woken: &mut Vec<(WorkerId, Restored)>,
+) {
+    for (text, OfSessions { group, filter, since, members }) in groups {
+        let name = text.as_str().strip_prefix(SHARED_PREFIX).unwrap_or_default();
+        let document = documents.remove(name);
+        let wanted = GroupText { text: &text, name: &group, filter: &filter };
+        match shared.restore_group(wanted, members, since, document.as_deref(), now) {
+            Ok((group, is_read)) => {
+                if !is_read {
+                    tracing::error!(
+                        instance.id = %shared.id, group = text.as_str(),
+                        "how far a shared subscription has come cannot be read: it begins with its first member"
+                    );
+                }
+                woken.push((
+                    group.home,
+                    Restored { shared: Arc::clone(shared), what: What::Group(group, is_read) },
+                ));
+            }
+            Err(refusal) => {
+                tracing::error!(reason = refusal.name(), "a shared filter of a stored session is refused");
+            }
+        }
+    }
+    for (name, _) in documents.into_iter().filter(|_| is_whole) {
+        let text = [SHARED_PREFIX, &name].concat();
+        let key = [GROUP_PREFIX, &name].concat().into_bytes();
+        let what = What::Stale(key);
+        woken.push((shared.worker_of(&text), Restored { shared: Arc::clone(shared), what }));
+    }
 }
 
 impl Dormant {
@@ -180,14 +294,14 @@ impl Dormant {
 
     /// A worker has come to an instance: the answer is what it has to take in, and whether others have too: the first one
     /// wakes the sessions of all.
-    fn take(&self, shared: &Arc<Instance>, worker: WorkerId) -> (Vec<Restored>, bool) {
+    fn take(&self, shared: &Arc<Instance>, worker: WorkerId, now: Millis) -> (Vec<Restored>, bool) {
         if !self.is_used.load(Ordering::Acquire) {
             return (Vec::new(), false);
         }
         let mut dormant = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let asleep = dormant.asleep.remove(&shared.id);
         let is_first = asleep.is_some();
-        for (worker, restored) in wake(shared, asleep.unwrap_or_default()) {
+        for (worker, restored) in wake(shared, asleep.unwrap_or_default(), now) {
             dormant.awake.entry((shared.id, worker)).or_default().push(restored);
         }
         let restored = dormant.awake.remove(&(shared.id, worker)).unwrap_or_default();
@@ -208,21 +322,21 @@ impl Worker {
     }
 
     fn restore_all(&self, restored: Vec<Restored>) {
-        for session in restored {
-            // It was known a moment ago; sessions of one that has gone since lie in their documents until the next start.
-            let Some(rules) = self.node.replica.instance(session.shared.id) else { continue };
-            let instance = self.guard(|| self.local_instance(&session.shared, rules));
+        for restored in restored {
+            // It was known a moment ago; what is of one that has gone since lies in its documents until the next start.
+            let Some(rules) = self.node.replica.instance(restored.shared.id) else { continue };
+            let instance = self.guard(|| self.local_instance(&restored.shared, rules));
             if let Some(instance) = instance {
-                self.restore_session(&instance, session);
+                self.restore(&instance, restored);
             }
         }
     }
 
     /// Takes in what has lain dormant of an instance that this worker has come to.
     pub(crate) fn wake_sessions(&self, instance: &Rc<LocalInstance>) {
-        let (sessions, is_first) = self.node.dormant.take(&instance.shared, self.id);
-        for session in sessions {
-            self.restore_session(instance, session);
+        let (restored, is_first) = self.node.dormant.take(&instance.shared, self.id, self.millis());
+        for restored in restored {
+            self.restore(instance, restored);
         }
         if !is_first {
             return;
@@ -241,8 +355,21 @@ impl Worker {
         }
     }
 
-    fn restore_session(&self, instance: &Rc<LocalInstance>, session: Restored) {
-        let Restored { client_id, lasting, .. } = session;
+    fn restore(&self, instance: &Rc<LocalInstance>, restored: Restored) {
+        match restored.what {
+            What::Session(client_id, lasting) => self.restore_session(instance, client_id, lasting),
+            // A failure costs this one its progress, and no other anything.
+            What::Group(group, _) => drop(self.guard(|| self.open_home(instance, &group))),
+            What::Stale(key) => drop(self.guard(|| self.delete_stale_group(instance, &key))),
+        }
+    }
+
+    fn restore_session(
+        &self,
+        instance: &Rc<LocalInstance>,
+        client_id: Box<str>,
+        lasting: Option<Box<Lasting>>,
+    ) {
         let place = lasting.map_or(Place::Damaged, Place::Away);
         let session = self.add_session(instance, client_id.into(), place);
         let grace_millis = self.node.config.session.restart_grace_secs * 1_000;

@@ -10,7 +10,7 @@ use contract::topic::TopicFilter;
 use engine::{Envelope, QueryError, RECORD_HEADER_BYTES, RetainedPage};
 use mqtt::Publish;
 use router::Target;
-use session::Delivered;
+use session::Session;
 
 use crate::client::Client;
 use crate::local_instance::LocalInstance;
@@ -94,13 +94,13 @@ impl Worker {
     /// Has retained messages looked up, if the client waits for some and takes them.
     pub(crate) fn ask_retained(&self, client: &Client) {
         let Some(stored) = client.stored() else { return };
-        let wants = {
+        let granted = {
             let queue = stored.retained.borrow();
-            !queue.waiting.is_empty() && !queue.is_looking && queue.writings == 0
+            let next = queue.waiting.front().filter(|_| !queue.is_looking && queue.writings == 0);
+            next.map(|wanted| wanted.granted)
         };
-        // What was sent of them before is to be acknowledged first.
-        let is_quiet = || client.session.borrow().as_ref().is_some_and(|session| session.waiting() == 0);
-        if !wants || !is_quiet() || !self.may_look_up(client) {
+        let Some(granted) = granted else { return };
+        if !has_window(client, granted) || !self.may_look_up(client) {
             return;
         }
         let mut queue = stored.retained.borrow_mut();
@@ -127,10 +127,7 @@ impl Worker {
         }
         match page {
             Ok(page) if is_subscribed(client, &wanted.filter) => {
-                let delivered = self.deliver_retained(client, wanted, page);
-                let left = wanted.left.saturating_sub(delivered);
-                if page.next.is_some() && left > 0 {
-                    let wanted = RetainedWanted { after: page.next.clone(), left, ..wanted.clone() };
+                if let Some(wanted) = self.deliver_retained(client, wanted, page) {
                     queue.borrow_mut().waiting.push_front(wanted);
                 }
             }
@@ -151,45 +148,32 @@ impl Worker {
         self.ask_retained(client);
     }
 
-    /// Delivers retained messages; the answer is how many there were. Where messages are held back for the client's rate,
-    /// they go behind those.
-    fn deliver_retained(&self, client: &Rc<Client>, wanted: &RetainedWanted, page: &RetainedPage) -> u64 {
-        let instance = &client.instance;
-        let (now, paces) = (self.now(), instance.paces());
+    /// Delivers retained messages, as many as the client has room for now; the answer is what is still to come.
+    fn deliver_retained(
+        &self,
+        client: &Rc<Client>,
+        wanted: &RetainedWanted,
+        page: &RetainedPage,
+    ) -> Option<RetainedWanted> {
+        let paces = client.instance.paces();
         let mut rendering = self.rendering.borrow_mut();
-        let mut slot = client.session.borrow_mut();
-        let Some(session) = slot.as_mut() else { return 0 };
-        let (mut output, mut held) = (client.output.borrow_mut(), client.held.borrow_mut());
-        if output.capacity() == 0 {
-            *output = self.take_buffer();
-        }
+        let (mut left, mut after) = (wanted.left, wanted.after.clone());
         for record in &page.messages {
+            left = left.saturating_sub(1);
             let Ok(envelope) = Envelope::from_record(&record.record) else {
                 tracing::error!("a retained message cannot be read");
                 continue;
             };
-            if is_overtaken(client, envelope.topic, wanted.newest) {
-                continue;
-            }
-            let mut message = rendering.retained(envelope.topic, envelope.payload, envelope.qos);
-            let into = held.as_mut().map_or(&mut *output, |held| &mut held.bytes);
-            let delivered = session.deliver_retained(&mut message, wanted.granted, into);
-            match delivered {
-                Delivered::Sent(bytes) | Delivered::Waiting(bytes) => {
-                    instance.counts.went_out(bytes);
-                    // What is held back is paid for when it is let go.
-                    if held.is_none() || delivered == Delivered::Waiting(bytes) {
-                        client.outbound.take(now, &paces.client_out, 1, bytes as usize);
-                    }
-                    instance.outbound.take(now, &paces.outbound, 1, bytes as usize);
+            if !is_overtaken(client, envelope.topic, wanted.newest) {
+                let mut message = rendering.retained(envelope.topic, envelope.payload, envelope.qos);
+                if !self.give(client, &mut message, wanted.granted, envelope.qos, &paces) {
+                    return Some(RetainedWanted { after, left: left + 1, ..wanted.clone() });
                 }
-                Delivered::Replaying => {}
-                Delivered::Dropped(reason) => instance.counts.dropped(reason.into(), 1),
             }
+            after = Some(envelope.topic.into());
         }
-        drop((output, held, slot, rendering));
-        self.note_output(client);
-        page.messages.len() as u64
+        let next = page.next.clone().filter(|_| left > 0)?;
+        Some(RetainedWanted { after: Some(next), left, ..wanted.clone() })
     }
 
     /// The log has brought a retained message: to these it goes before what is being looked up for them.
@@ -201,6 +185,19 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether a client has room for a page: nothing waits for an acknowledgement of what it was sent, and where this is to be
+/// acknowledged, too, half of what may be in flight is free. A page for each acknowledgement would cost more than what it
+/// brings.
+fn has_window(client: &Client, granted: Qos) -> bool {
+    let window = client.instance.paces().in_flight_max;
+    let session = client.session.borrow();
+    let has_room = |session: &Session| {
+        let room = window.saturating_sub(usize::from(session.in_flight()));
+        session.waiting() == 0 && (granted == Qos::AtMostOnce || room >= window.div_ceil(2))
+    };
+    session.as_ref().is_some_and(has_room)
 }
 
 /// A retained message goes to a client, or will, from the log: what is being looked up of its topic no longer does.

@@ -60,13 +60,17 @@ impl Worker {
 
     pub(crate) fn end_round(&self) {
         self.end_clients();
+        self.tend_groups();
         self.send_crossing();
+        self.send_mail();
         self.write_sessions();
+        self.write_groups();
         self.submit_appends();
         self.write_output();
         self.next_turns();
         self.round_is_open.set(false);
-        if !self.ending.borrow().is_empty() || !self.dirty.borrow().is_empty() {
+        let is_left = !self.ending.borrow().is_empty() || !self.dirty.borrow().is_empty();
+        if is_left || self.groups.have_work() {
             self.open_round();
         }
     }

@@ -49,6 +49,8 @@ pub(crate) enum Timer {
     Look(ClientKey),
     /// What a client has acknowledged is to be written.
     Checkpoint(ClientKey),
+    /// Something of a shared subscription is due: its document, or another try at reading.
+    Group(ClientKey),
     /// Something of a lasting session may be due: its will, its end, or another try at writing it.
     Session(SessionKey),
 }
@@ -125,6 +127,7 @@ impl Worker {
                     self.tend(&client);
                 }
             }
+            Timer::Group(key) => self.look_at_group(key),
             Timer::Session(key) => self.look_at_session(key),
             Timer::Sweep => {
                 self.sweep();
@@ -215,7 +218,8 @@ impl Worker {
         let now = self.now();
         let mut instances = self.instances.borrow_mut();
         instances.retain(|_, instance| {
-            let used = !instance.clients.borrow().is_empty() || !instance.lasting.borrow().is_empty();
+            let has_sessions = !instance.clients.borrow().is_empty() || !instance.lasting.borrow().is_empty();
+            let used = has_sessions || instance.homes.get() > 0;
             let keep = used || now.saturating_sub(instance.unused_since.get()) < SWEEP_MILLIS * 1000;
             if !keep {
                 self.keep_counts(instance);

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::subscription::SubscriptionFilter;
 use contract::topic::TopicFilter;
 use engine::Pos;
 use mqtt::{PacketId, Publish, PublishForm};
@@ -14,6 +15,7 @@ use router::{Inserted, Subscriber};
 use session::{Accepted, Close, PassedOver, Sink};
 
 use crate::client::{Client, Ending};
+use crate::groups::GroupText;
 use crate::metrics::DropReason;
 use crate::policy;
 use crate::publish::Taken;
@@ -80,6 +82,68 @@ impl Sink for ClientSink<'_> {
     }
 
     fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+        match SubscriptionFilter::of(filter.clone()).map_err(|_| Refusal::FilterInvalid)? {
+            SubscriptionFilter::Plain(filter) => self.subscribe_plainly(&filter, asked),
+            SubscriptionFilter::Shared { group, filter: wanted } => {
+                let wanted = GroupText { text: filter, name: &group, filter: &wanted };
+                self.worker.join_group(self.client, wanted, asked)
+            }
+            SubscriptionFilter::Replay { from, filter: wanted } => {
+                self.worker.begin_replay(self.client, filter, from, &wanted, asked)
+            }
+        }
+    }
+
+    fn took(&mut self, _pos: Pos, bytes: u32) {
+        let (client, now) = (self.client, self.worker.now());
+        let (instance, paces) = (&client.instance, client.instance.paces());
+        instance.counts.went_out(bytes);
+        client.outbound.take(now, &paces.client_out, 1, bytes as usize);
+        instance.outbound.take(now, &paces.outbound, 1, bytes as usize);
+    }
+
+    fn passed_over(&mut self, _pos: Pos, why: PassedOver) {
+        let reason = match why {
+            PassedOver::MessageExpired => DropReason::MessageExpired,
+            PassedOver::TooLong => DropReason::TooLong,
+        };
+        self.client.instance.counts.dropped(reason, 1);
+    }
+
+    fn since(&self, filter: &TopicFilter) -> Pos {
+        let of_group = self.client.stored().and_then(|stored| stored.joined.start_of(filter));
+        of_group.unwrap_or_else(|| self.worker.since())
+    }
+
+    fn unsubscribe(&mut self, filter: &TopicFilter) {
+        match SubscriptionFilter::of(filter.clone()) {
+            Ok(SubscriptionFilter::Plain(filter)) => self.unsubscribe_plainly(&filter),
+            Ok(SubscriptionFilter::Shared { .. }) => self.worker.leave_group(self.client, filter),
+            Ok(SubscriptionFilter::Replay { .. }) => self.worker.end_replay(self.client, filter),
+            // It was never let in.
+            Err(_) => {}
+        }
+    }
+
+    fn shared_done(&mut self, group: u64, pos: Pos) {
+        self.worker.acknowledge_shared(self.client, group, pos);
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        self.client.instance.counts.refused.add(refusal);
+    }
+
+    fn close(&mut self, close: Close) {
+        let ending = match close {
+            Close::Disconnected => Ending::Disconnected,
+            Close::Refused(refusal) => Ending::Refused(refusal),
+        };
+        self.worker.close(self.client, ending);
+    }
+}
+
+impl ClientSink<'_> {
+    fn subscribe_plainly(&self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
         let instance = &self.client.instance;
         let rules = instance.rules();
         let qos = policy::subscribe_qos(&rules, self.client.proof.borrow().grants(), filter, asked)?;
@@ -102,27 +166,7 @@ impl Sink for ClientSink<'_> {
         Ok(qos)
     }
 
-    fn took(&mut self, _pos: Pos, bytes: u32) {
-        let (client, now) = (self.client, self.worker.now());
-        let (instance, paces) = (&client.instance, client.instance.paces());
-        instance.counts.went_out(bytes);
-        client.outbound.take(now, &paces.client_out, 1, bytes as usize);
-        instance.outbound.take(now, &paces.outbound, 1, bytes as usize);
-    }
-
-    fn passed_over(&mut self, _pos: Pos, why: PassedOver) {
-        let reason = match why {
-            PassedOver::MessageExpired => DropReason::MessageExpired,
-            PassedOver::TooLong => DropReason::TooLong,
-        };
-        self.client.instance.counts.dropped(reason, 1);
-    }
-
-    fn watermark(&self) -> Pos {
-        self.worker.since()
-    }
-
-    fn unsubscribe(&mut self, filter: &TopicFilter) {
+    fn unsubscribe_plainly(&self, filter: &TopicFilter) {
         if let Some(stored) = self.client.stored() {
             stored.retained.borrow_mut().forget(filter);
         }
@@ -138,17 +182,5 @@ impl Sink for ClientSink<'_> {
         if matches!(before, Ok(Inserted::Replaced(before)) if before != Qos::AtMostOnce) {
             routes.remove_lasting(filter);
         }
-    }
-
-    fn refused(&mut self, refusal: Refusal) {
-        self.client.instance.counts.refused.add(refusal);
-    }
-
-    fn close(&mut self, close: Close) {
-        let ending = match close {
-            Close::Disconnected => Ending::Disconnected,
-            Close::Refused(refusal) => Ending::Refused(refusal),
-        };
-        self.worker.close(self.client, ending);
     }
 }

@@ -395,6 +395,37 @@ impl Peer {
         answer.strip_prefix(&format!("suback {packet_id} ")).unwrap_or(&answer).to_owned()
     }
 
+    /// Unsubscribes; the answer is what came before the acknowledgement.
+    pub(crate) async fn unsubscribe(&mut self, filter: &str) -> Vec<String> {
+        let packet_id = self.packet_id();
+        let mut bytes = Vec::new();
+        client::unsubscribe(&mut bytes, packet_id, &[filter]).expect("is written");
+        self.send(&bytes).await;
+        self.packets_until(&format!("unsuback {packet_id}")).await
+    }
+
+    /// The packets that come before, and without, this one.
+    pub(crate) async fn packets_until(&mut self, last: &str) -> Vec<String> {
+        let mut packets = Vec::new();
+        loop {
+            let packet = self.next().await;
+            if packet == last {
+                return packets;
+            }
+            assert_ne!(packet, "closed", "before `{last}`");
+            packets.push(packet);
+        }
+    }
+
+    /// Sends SUBSCRIBE for one filter at QoS 1; the answer is what says that it was granted so.
+    pub(crate) async fn send_subscribe(&mut self, filter: &str) -> String {
+        let packet_id = self.packet_id();
+        let mut bytes = Vec::new();
+        client::subscribe(&mut bytes, packet_id, &[(filter, Qos::AtLeastOnce)]).expect("is written");
+        self.send(&bytes).await;
+        format!("suback {packet_id} 1")
+    }
+
     pub(crate) async fn publish(&mut self, topic: &str, payload: &str, qos: Qos) -> u16 {
         self.publish_as(topic, payload, qos, false).await
     }
@@ -460,6 +491,11 @@ impl Peer {
     /// The next packet, as text; `closed` when the connection has been closed.
     pub(crate) async fn next(&mut self) -> String {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("an answer in time")
+    }
+
+    /// The next packet, if it comes so soon.
+    pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<String> {
+        tokio::time::timeout(wait, self.read()).await.ok()
     }
 
     async fn read(&mut self) -> String {

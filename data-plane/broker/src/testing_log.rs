@@ -89,6 +89,12 @@ impl HeldLog {
         restore::wait(self.memory.put(instance, &key, b"?".to_vec(), rev)).expect("is put");
     }
 
+    /// Puts a document where there is none.
+    pub(crate) fn plant(&self, instance: InstanceId, key: &str, body: Vec<u8>) {
+        let key = Key::new(key.as_bytes()).expect("a key");
+        restore::wait(self.memory.put(instance, &key, body, engine::Rev(0))).expect("is put");
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.changed.notify_all();
@@ -147,6 +153,12 @@ impl HeldLog {
         let found = restore::wait(self.memory.scan(instance, prefix.as_bytes(), None, SCAN_MAX));
         let found = found.expect("is in memory").into_iter();
         found.map(|(key, _)| String::from_utf8_lossy(key.as_bytes()).into_owned()).collect()
+    }
+
+    /// What a document holds.
+    pub(crate) fn body(&self, instance: InstanceId, key: &str) -> Option<Vec<u8>> {
+        let key = Key::new(key.as_bytes()).expect("a key");
+        restore::wait(self.memory.load(instance, &key)).expect("is in memory").map(|document| document.body)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,16 +6,19 @@ mod classes;
 mod connecting;
 mod durable;
 mod exactly_once;
+mod groups;
 mod lasting;
 mod limits;
 mod messages;
 mod one_worker;
 mod reconfiguration;
+mod replays;
 mod retained;
 mod rounds;
 mod sampling;
 mod survival;
 mod sweeping;
+mod waiting;
 mod ways;
 
 /// The numbers of workers that every scenario runs with.

@@ -26,10 +26,12 @@ use crate::buckets::Micros;
 use crate::client::Client;
 use crate::command::Command;
 use crate::durable_appends::Appends;
+use crate::groups::GroupsHere;
 use crate::lasting::LastingClient;
 use crate::local_instance::LocalInstance;
 use crate::metrics::Counts;
 use crate::node::Node;
+use crate::readers::Reader;
 use crate::schedule::Timer;
 use crate::timers::Wheel;
 use crate::turn::READ_BYTES_MAX;
@@ -74,6 +76,10 @@ pub(crate) struct Worker {
     pub(crate) sessions: RefCell<Slab<Rc<LastingClient>>>,
     /// Those of them that are written with the batch of this round.
     pub(crate) dirty: RefCell<Vec<Rc<LastingClient>>>,
+    /// Shared subscriptions.
+    pub(crate) groups: GroupsHere,
+    /// Replays, by the places of their keys.
+    pub(crate) readers: RefCell<Slab<Rc<Reader>>>,
     /// Look-ups under way.
     pub(crate) looking: Cell<usize>,
     /// Clients that wait until there may be more.
@@ -127,6 +133,8 @@ impl Worker {
             watermark: Cell::new(node.crossing.committed(id)),
             sessions: RefCell::default(),
             dirty: RefCell::default(),
+            groups: GroupsHere::new(node.commands.len()),
+            readers: RefCell::default(),
             looking: Cell::new(0),
             waiting_to_look: RefCell::default(),
             history_stops: Cell::new(false),
@@ -185,6 +193,7 @@ impl Worker {
             self.open_round();
             self.take_arrivals();
             self.guard(|| self.resume_spread());
+            self.guard(|| self.resume_groups());
             self.guard(|| self.resume_appending());
         }
     }
@@ -212,6 +221,12 @@ impl Worker {
 
     pub(crate) fn read_clock(&self) {
         self.now.set(self.node.clock.micros());
+    }
+
+    /// Another generation: of the keys of one slot no two have the same.
+    pub(crate) fn next_generation(&self) -> u32 {
+        self.generation.set(self.generation.get().wrapping_add(1));
+        self.generation.get()
     }
 
     /// The client of a key, unless it has gone.

@@ -10,6 +10,7 @@ use contract::topic::TopicFilter;
 use engine::{HistoryQuery, HistoryRules, QueryError};
 use replica::InstanceRules;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::NodeApi;
 use crate::api_publish::PublishError;
@@ -31,7 +32,7 @@ struct Problem {
 }
 
 impl Answer {
-    fn ok(body: &impl Serialize) -> Self {
+    pub(super) fn ok(body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
             Ok(body) => Self { status: StatusCode::OK, body },
             Err(error) => {
@@ -67,9 +68,7 @@ pub(super) fn messages(api: &NodeApi, query_string: &str) -> Answer {
 
 fn read(api: &NodeApi, query_string: &str) -> Result<MessagesAnswer, (StatusCode, &'static str)> {
     let malformed = (StatusCode::BAD_REQUEST, "malformed_query");
-    let uri = axum::http::Uri::try_from(format!("/?{query_string}")).map_err(|_| malformed)?;
-    let query = axum::extract::Query::<QueryString>::try_from_uri(&uri).map_err(|_| malformed)?;
-    let query: MessageQuery = serde_json::from_str(&query.query).map_err(|_| malformed)?;
+    let query: MessageQuery = query_of(query_string).ok_or(malformed)?;
     let topic_filter = query.topic_filter.as_deref().map(str::parse::<TopicFilter>).transpose();
     let topic_filter = topic_filter.map_err(|_| malformed)?;
     // Without the instance nobody here knows which of its topics may be shown.
@@ -92,11 +91,23 @@ fn read(api: &NodeApi, query_string: &str) -> Result<MessagesAnswer, (StatusCode
         };
         api.history.query(query.instance, &query_of_engine, &rules)
     };
-    answered.map_err(|error| match error {
+    answered.map_err(failure)
+}
+
+/// What is asked for in a query string: the JSON of its one member.
+pub(super) fn query_of<T: DeserializeOwned>(query_string: &str) -> Option<T> {
+    let uri = axum::http::Uri::try_from(format!("/?{query_string}")).ok()?;
+    let query = axum::extract::Query::<QueryString>::try_from_uri(&uri).ok()?;
+    serde_json::from_str(&query.query).ok()
+}
+
+/// Why nothing could be read.
+pub(super) fn failure(error: QueryError) -> (StatusCode, &'static str) {
+    match error {
         QueryError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         QueryError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, Refusal::NodeStopping.name()),
         QueryError::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-    })
+    }
 }
 
 #[derive(serde::Deserialize)]

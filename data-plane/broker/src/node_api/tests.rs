@@ -10,6 +10,7 @@ use contract::message::{
 };
 use contract::node_call::CLOCK_SKEW_SECS_MAX;
 use contract::qos::Qos;
+use contract::shared_group::{SharedGroupKey, SharedGroupsAnswer, SharedGroupsQuery};
 use engine::{FoundMessage, HistoryQuery, HistoryRules, QueryError};
 use serde_json::Value;
 
@@ -76,6 +77,7 @@ struct Scene {
     address: SocketAddr,
     key: CallKey,
     http: reqwest::Client,
+    now: fn() -> UnixMillis,
 }
 
 /// What was answered, and whether the node has signed it.
@@ -88,6 +90,10 @@ struct Told {
 
 impl Scene {
     fn start() -> Self {
+        Self::start_at(|| NOW)
+    }
+
+    fn start_at(now: fn() -> UnixMillis) -> Self {
         let history = TopicHistory { retention_secs: 60, retention_bytes: None, since: UnixMillis(0) };
         let topic = |name: &str, history| {
             let (instance, name) = (instance_id(1), name.to_owned());
@@ -107,14 +113,14 @@ impl Scene {
             replica: Arc::clone(fixture.broker.replica()),
             history: Arc::new(Shelf),
             control: fixture.broker.control().clone(),
-            now: || NOW,
+            now,
         };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(run(listener, api, fixture.broker.stop_token()));
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { fixture, address, key: CallKey::of_secret(&SECRET), http }
+        Self { fixture, address, key: CallKey::of_secret(&SECRET), http, now }
     }
 
     async fn send(&self, method: &str, target: &str, body: Vec<u8>, proof: &str, nonce: &str) -> Told {
@@ -131,7 +137,7 @@ impl Scene {
     /// A call as the controller makes it.
     async fn call(&self, method: &str, target: &str, body: Vec<u8>) -> Told {
         let nonce = nonce();
-        let proof = self.key.header(method, target, &body, NOW.secs(), &nonce);
+        let proof = self.key.header(method, target, &body, (self.now)().secs(), &nonce);
         let told = self.send(method, target, body, &proof, &nonce).await;
         assert!(told.signed, "{told:?}");
         told
@@ -292,4 +298,66 @@ async fn an_application_publishes_to_those_who_want_it() {
     let mut late = scene.fixture.client(1, "late").await;
     late.subscribe(&[("cars/#", Qos::AtMostOnce)]).await;
     assert!(late.next().await.starts_with("retained publish 0 cars/a"));
+}
+
+/// What the controller is told of shared subscriptions, with the body of the answer.
+async fn shared_groups(scene: &Scene, query: &SharedGroupsQuery) -> Told {
+    let json = serde_json::to_string(query).expect("serializes");
+    let url = reqwest::Url::parse_with_params("http://x/node/v1/shared-groups", [("query", json)]);
+    let url = url.expect("a URL");
+    scene.call("GET", &format!("{}?{}", url.path(), url.query().unwrap_or_default()), Vec::new()).await
+}
+
+#[tokio::test]
+async fn shared_subscriptions_are_listed_with_what_waits_for_them() {
+    let scene = Scene::start_at(crate::clock::unix_now);
+    let fixture = &scene.fixture;
+    let mut member = fixture.lasting_client("member", false).await;
+    member.subscribe(&[("$share/work/a/#", Qos::AtLeastOnce), ("$share/idle/b", Qos::AtLeastOnce)]).await;
+    fixture.lasting_client("away", false).await.leave().await;
+    let mut away = fixture.lasting_client("away", true).await;
+    away.subscribe(&[("$share/work/a/#", Qos::AtLeastOnce), ("$share/work/c", Qos::AtLeastOnce)]).await;
+    away.leave().await;
+    let mut mouth = fixture.client(1, "mouth").await;
+    for _ in 0..4 {
+        mouth.publish_acknowledged("a/x", "hello").await;
+        mouth.publish_acknowledged("c", "hello").await;
+        member.next().await;
+    }
+    member.answer(mqtt::encode::puback).await;
+    crate::testing::wait_for("the acknowledgement", async || {
+        let groups = fixture.broker.control().list_groups(instance_id(1)).await;
+        groups.iter().map(|it| it.in_flight).sum::<u64>() == 3
+    })
+    .await;
+
+    let all = SharedGroupsQuery { instance: instance_id(1), group: None, after: None, limit: 10 };
+    let figures = |told: &Told| {
+        let answer: SharedGroupsAnswer = serde_json::from_value(told.body.clone()).expect("an answer");
+        let items = answer.items.into_iter().map(|it| {
+            assert!(it.complete && it.oldest_at.is_some() == (it.waiting_messages > 0), "{it:?}");
+            assert_eq!(it.waiting_bytes > 0, it.waiting_messages > 0, "{it:?}");
+            let name = format!("{} {}", it.key.group, it.key.filter);
+            (name, it.members_connected, it.members_away, it.in_flight, it.waiting_messages)
+        });
+        (items.collect::<Vec<_>>(), answer.has_more)
+    };
+    let idle = ("idle b".to_owned(), 1, 0, 0, 0);
+    let work = ("work a/#".to_owned(), 1, 1, 3, 3);
+    let of_away = ("work c".to_owned(), 0, 1, 0, 4);
+    let told = shared_groups(&scene, &all).await;
+    assert_eq!(figures(&told), (vec![idle.clone(), work.clone(), of_away.clone()], false));
+    let told = shared_groups(&scene, &SharedGroupsQuery { limit: 1, ..all.clone() }).await;
+    assert_eq!(figures(&told), (vec![idle], true));
+    let after = SharedGroupKey { group: "work".into(), filter: "a/#".into() };
+    let told = shared_groups(&scene, &SharedGroupsQuery { after: Some(after), ..all.clone() }).await;
+    assert_eq!(figures(&told), (vec![of_away.clone()], false));
+    let told = shared_groups(&scene, &SharedGroupsQuery { group: Some("work".into()), ..all.clone() }).await;
+    assert_eq!(figures(&told), (vec![work, of_away], false));
+    let told = shared_groups(&scene, &SharedGroupsQuery { instance: instance_id(2), ..all.clone() }).await;
+    assert_eq!(figures(&told), (Vec::new(), false), "never another's");
+    let told = shared_groups(&scene, &SharedGroupsQuery { instance: instance_id(3), ..all }).await;
+    assert_eq!((told.status, told.body["code"].as_str()), (404, Some("instance_unknown")));
+    let told = scene.call("GET", "/node/v1/shared-groups?query=no", Vec::new()).await;
+    assert_eq!((told.status, told.body["code"].as_str()), (400, Some("malformed_query")));
 }

@@ -1,0 +1,196 @@
+//! What waits in the log for a group, at its home: asked for page by page as far as its members have room, and handed
+//! out when it has come.
+
+use std::rc::Rc;
+
+use contract::durability::QueueOverflow;
+use contract::time::UnixMillis;
+use engine::{Envelope, QueryError};
+use router::ClientKey;
+use session::{GROUP_OPEN_MAX, GroupPage};
+
+use super::Home;
+use crate::clock::unix_now;
+use crate::lookups::{
+    LOOKUPS_PER_WORKER_MAX, Lookup, PAGE_MESSAGES_MAX, Page, PageWanted, QueueBounds, Wanted,
+};
+use crate::metrics::DropReason;
+use crate::worker::Worker;
+
+/// Pages after which it is seen again whether too much waits.
+const PAGES_PER_CHECK: u32 = 16;
+
+/// After how many milliseconds a page is asked for again, when too many were reading.
+const BUSY_MILLIS: u64 = 50;
+
+/// After how many milliseconds a page is asked for again that could not be read.
+const FAILED_MILLIS: u64 = 10_000;
+
+impl Worker {
+    pub(super) fn ask_group_page(&self, home: &Rc<Home>) {
+        // Half a window at a time: a page for each acknowledgement would cost more than what it brings.
+        let (credit, is_worth) = {
+            let core = home.core.borrow();
+            let half = home.instance.paces().in_flight_max.div_ceil(2);
+            let open = core.in_flight() + core.returned();
+            (core.credit(), core.credit() >= half.min(GROUP_OPEN_MAX.saturating_sub(open).max(1)))
+        };
+        if !is_worth || home.asked.borrow().is_some() || !home.core.borrow().is_behind() {
+            return;
+        }
+        if self.millis().0 < home.rests_until.get() {
+            self.set_group_timer(home, home.rests_until.get());
+            return;
+        }
+        if self.looking.get() >= LOOKUPS_PER_WORKER_MAX {
+            if !home.waits_for_look.replace(true) {
+                self.waiting_to_look.borrow_mut().push_back(home.group.key);
+            }
+            return;
+        }
+        let committed = self.node.crossing.committed(self.id);
+        let page = {
+            let mut core = home.core.borrow_mut();
+            // None is under way: one that is awaited all the same was lost by a failure.
+            core.give_up();
+            core.ask(committed)
+        };
+        let Some(page) = page else { return };
+        let wanted = page_wanted(home, &page, credit);
+        *home.asked.borrow_mut() = Some(page);
+        self.looking.set(self.looking.get() + 1);
+        self.node.lookups.ask(Lookup {
+            worker: self.id,
+            client: home.group.key,
+            instance: home.instance.shared.id,
+            wanted: Wanted::Page(wanted),
+        });
+    }
+
+    /// A group may have something looked up now.
+    pub(crate) fn call_group(&self, key: ClientKey) {
+        if let Some(home) = self.find_home(key) {
+            home.waits_for_look.set(false);
+            self.note_home(&home);
+        }
+    }
+
+    /// Takes in what was looked up for a group.
+    pub(crate) fn take_group_page(&self, key: ClientKey, page: &Page) {
+        let Some(home) = self.find_home(key) else { return };
+        let Some(asked) = home.asked.take() else { return };
+        if let Some(error) = page.failed {
+            home.core.borrow_mut().give_up();
+            let wait = if error == QueryError::Busy { BUSY_MILLIS } else { FAILED_MILLIS };
+            if error != QueryError::Busy {
+                tracing::error!(
+                    %error, instance.id = %home.instance.shared.id, group = home.group.text.as_str(),
+                    "what waits for a shared subscription cannot be read"
+                );
+            }
+            home.rests_until.set(self.millis().0 + wait);
+            self.set_group_timer(&home, home.rests_until.get());
+            return;
+        }
+        self.note_home(&home);
+        if !home.core.borrow().page_holds(asked.range.start) {
+            return;
+        }
+        count_passed(&home, page);
+        if let Some(begins) = page.begins {
+            home.core.borrow_mut().skip_to(begins);
+        }
+        self.refresh_home(&home);
+        if !self.is_stopping.get() && !home.is_over.get() && self.hand_out_page(&home, page) {
+            let lost = home.core.borrow_mut().turn(page.next, self.watermark.get());
+            home.instance.counts.dropped(DropReason::QueueLost, lost as u64);
+        }
+        if !asked.is_again {
+            let next = home.core.borrow().read_to();
+            home.skip.set(page.skip.filter(|(_, end)| next < *end));
+        }
+    }
+
+    /// Hands out what a page has brought; false: there was no room for all of it, and the rest is in the log.
+    fn hand_out_page(&self, home: &Home, page: &Page) -> bool {
+        let now = unix_now();
+        let mut rendering = self.rendering.borrow_mut();
+        for found in &page.messages {
+            let pos = found.pos;
+            if !home.core.borrow().wants(pos) {
+                continue;
+            }
+            let envelope = match Envelope::from_record(&found.record) {
+                Ok(envelope) => envelope,
+                Err(error) => {
+                    tracing::error!(%error, "a logged message cannot be read");
+                    home.core.borrow_mut().pass_over(pos);
+                    continue;
+                }
+            };
+            if envelope.expires_at.is_some_and(|at| at <= now) {
+                home.instance.counts.dropped(DropReason::MessageExpired, 1);
+                home.core.borrow_mut().pass_over(pos);
+                continue;
+            }
+            let mut message = rendering.message(envelope.topic, envelope.payload, envelope.qos);
+            if !self.hand_out(home, pos, &mut message, envelope.qos) {
+                home.core.borrow_mut().leave(pos);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// What is to be looked up for a group that wants a part of the log.
+fn page_wanted(home: &Home, page: &GroupPage, credit: usize) -> PageWanted {
+    let rules = home.instance.rules();
+    let limits = &rules.document.limits;
+    let (stored_since, bounds, skip, messages_max) = if page.is_again {
+        // Its messages were let in before. Most of what stands between them is finished.
+        (UnixMillis(0), None, None, PAGE_MESSAGES_MAX)
+    } else {
+        let pages = home.pages.get();
+        let is_checked = pages.is_some_and(|pages| pages < PAGES_PER_CHECK);
+        home.pages.set(Some(if is_checked { pages.unwrap_or(0) + 1 } else { 0 }));
+        let overflow = match rules.document.queue_overflow {
+            // Nobody of many is to be sent away for it.
+            QueueOverflow::Disconnect | QueueOverflow::DropOldest => QueueOverflow::DropOldest,
+            QueueOverflow::DropNew => QueueOverflow::DropNew,
+        };
+        let bounds =
+            QueueBounds { messages: limits.queued_messages_max, bytes: limits.queued_bytes_max, overflow };
+        let bounds = (!is_checked && home.skip.get().is_none()).then_some(bounds);
+        let since = unix_now().0.saturating_sub(limits.queued_secs_max * 1_000);
+        (UnixMillis(since), bounds, home.skip.get(), credit)
+    };
+    PageWanted {
+        filters: vec![(home.group.filter.clone(), home.group.start)],
+        from: page.range.start,
+        to: page.range.end,
+        messages_max,
+        stored_since,
+        bounds,
+        skip,
+    }
+}
+
+/// Counts what of a group's messages nobody will get.
+fn count_passed(home: &Home, page: &Page) {
+    let (counts, instance) = (&home.instance.counts, home.instance.shared.id);
+    for &(reason, messages) in &page.passed {
+        counts.dropped(reason, messages);
+        tracing::debug!(
+            instance.id = %instance, group = home.group.text.as_str(), reason = reason.name(), messages,
+            "messages of a shared subscription are passed over"
+        );
+    }
+    if page.lost {
+        counts.dropped(DropReason::QueueLost, 1);
+        tracing::warn!(
+            instance.id = %instance, group = home.group.text.as_str(),
+            "part of what waited for a shared subscription is gone from the log"
+        );
+    }
+}
