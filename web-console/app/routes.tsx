@@ -80,6 +80,7 @@ const tree = root.addChildren([
       instancePage('/messages', () => import('./pages/messages/page')),
       instancePage('/tokens', () => import('./pages/tokens/page')),
       instancePage('/credentials', () => import('./pages/credentials/page')),
+      instancePage('/shared-subscriptions', () => import('./pages/shared-groups/page')),
       instancePage('/alarms', () => import('./pages/alarms/page')),
       instancePage('/channels', () => import('./pages/channels/page')),
       instancePage('/topics', () => import('./pages/topics/page')),

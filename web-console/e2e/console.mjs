@@ -88,6 +88,6 @@ export async function apiOk(page, method, path, body) {
 export async function findInstance(page) {
   const tenants = await apiOk(page, 'GET', '/v1/tenants?limit=1');
   const tenantId = tenants.items[0].id;
-  const { items } = await apiOk(page, 'GET', `/v1/tenants/${tenantId}/instances?limit=1`);
+  const { items } = await apiOk(page, 'GET', `/v1/tenants/${tenantId}/instances?limit=1&sort=created_at`);
   return { tenantId, instanceId: items[0].id };
 }

@@ -1,6 +1,7 @@
 // The first path of a tenant, in a browser against a running product: a topic, a token, a message seen as it arrives,
-// found again by the query, and an alarm rule over it.
+// found again by the query, a shared subscription that it waits for, and an alarm rule over it.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import mqtt from 'mqtt';
 import { apiOk, findInstance, openPage, signIn, startBrowser, URL_BASE } from './console.mjs';
@@ -91,6 +92,44 @@ test('the message query finds it', async () => {
   assert.equal(found.payload.data, 'hello from a device');
 });
 
+test('a shared subscription is shown with what waits for it, and ends with its last member', async (t) => {
+  const filter = `$share/${TOPIC}/${TOPIC}/+`;
+  const connect = async () => {
+    const member = mqtt.connect(`mqtt://${connection.host}:${connection.port}`, {
+      clientId: connection.clientId, username: connection.username, password: connection.password, reconnectPeriod: 0,
+      clean: false,
+    });
+    t.after(() => member.endAsync(true));
+    const got = [];
+    member.on('message', (_, payload) => got.push(payload.toString()));
+    await once(member, 'connect');
+    return { member, got };
+  };
+  const { member } = await connect();
+  const [granted] = await member.subscribeAsync(filter, { qos: 2 });
+  assert.equal(granted.qos, 1, 'one at most');
+  await open('shared-subscriptions');
+  const row = page.getByRole('row').filter({ hasText: TOPIC });
+  await shown(row, '1 connected').waitFor();
+  await member.endAsync();
+  for (const text of ['one', 'two']) {
+    await apiOk(page, 'POST', `/v1/instances/${place.instanceId}/messages/publish`, {
+      topic: `${TOPIC}/work`, qos: 1, payload: { encoding: 'utf8', data: text },
+    });
+  }
+  // By itself: the page asks every ten seconds.
+  await shown(row, '1 away').waitFor();
+  await row.getByRole('cell', { name: '2', exact: true }).waitFor();
+  const groups = `/v1/instances/${place.instanceId}/shared-groups?group=${TOPIC}`;
+  const { items: [group] } = await apiOk(page, 'GET', groups);
+  assert.deepEqual([group.topic_filter, group.waiting_messages, group.members_away], [`${TOPIC}/+`, 2, 1]);
+  const back = await connect();
+  while (back.got.length < 2) await once(back.member, 'message');
+  assert.deepEqual(back.got, ['one', 'two']);
+  await back.member.unsubscribeAsync(filter);
+  await row.waitFor({ state: 'detached' });
+});
+
 test('an alarm rule rings in the console', async () => {
   const name = `silent ${TOPIC}`;
   await open('alarms');
@@ -108,6 +147,11 @@ test('an alarm rule rings in the console', async () => {
   await page.getByText(name).first().waitFor({ timeout: 60_000 });
   await page.getByRole('button', { name: /alarms? firing/ }).waitFor({ timeout: 60_000 });
 });
+
+/** Text as it stands at this width: tables hold what narrow screens show in a place of its own. */
+function shown(where, text) {
+  return where.getByText(text).filter({ visible: true });
+}
 
 function open(name) {
   return page.goto(`${URL_BASE}/instances/${place.instanceId}/${name}`);

@@ -39,11 +39,24 @@ export const PAGES = [
   { name: 'credentials-create', path: inInstance('credentials'), open: create },
   { name: 'topics', path: inInstance('topics') },
   { name: 'topics-create', path: inInstance('topics'), open: create },
+  {
+    name: 'topics-durability', path: inInstance('topics'),
+    open: async (page) => {
+      await create(page);
+      await choices(page, '#durability');
+    },
+  },
   { name: 'messages', path: inInstance('messages') },
+  {
+    name: 'messages-publish', path: inInstance('messages'),
+    open: (page) => page.locator('.page-actions button').last().click(),
+  },
   {
     name: 'messages-detail', path: inInstance('messages'),
     open: (page) => page.locator('.page tbody button.link').first().click(),
   },
+  { name: 'shared-groups-none', path: inEmpty('shared-subscriptions') },
+  { name: 'shared-groups', path: inInstance('shared-subscriptions') },
   { name: 'alarms', path: inInstance('alarms') },
   { name: 'alarm-rules', path: inInstance('alarms?tab=rules') },
   { name: 'alarm-rule-create', path: inInstance('alarms'), open: create },
@@ -51,14 +64,31 @@ export const PAGES = [
   { name: 'missing', path: () => '/no/such/page' },
   { name: 'settings', path: inInstance('settings') },
   {
+    name: 'settings-durability', path: inInstance('settings'),
+    open: (page) => choices(page, '#durability'),
+  },
+  {
     name: 'settings-delete', path: inInstance('settings'),
     open: (page) => page.locator('.end-row button.ant-btn-dangerous').click(),
   },
 ];
 
+/** The documentation is made by the server; it is the same for everybody. */
+export const DOCS = ['durability', 'shared-subscriptions', 'replay'];
+
+/** Opens the list below a field. */
+function choices(page, field) {
+  return page.locator(field).click();
+}
+
 /** The button of a page that makes something new. */
 function create(page) {
   return page.locator('.page-actions .ant-btn-primary').first().click();
+}
+
+/** The page of an instance that has nothing. */
+function inEmpty(page) {
+  return ({ emptyInstanceId }) => `/instances/${emptyInstanceId}/${page}`;
 }
 
 function inInstance(page) {

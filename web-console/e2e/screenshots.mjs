@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { URL_BASE, findInstance, openPage, signIn, startBrowser } from './console.mjs';
-import { PAGES } from './pages.mjs';
+import { DOCS, PAGES } from './pages.mjs';
 import { seed } from './seed.mjs';
 
 const [folder, ...only] = process.argv.slice(2);
@@ -21,12 +21,14 @@ const SEED_SETTLE_MILLIS = 12_000;
 await mkdir(folder, { recursive: true });
 const browser = await startBrowser();
 let failures = 0;
+let leave = async () => {};
 try {
   const { state, place } = await prepare();
   for (const [size, options] of Object.entries(SIZES)) {
     for (const language of LANGUAGES) await look(size, { ...options, storageState: state }, language, place);
   }
 } finally {
+  await leave();
   await browser.close();
 }
 if (failures > 0) {
@@ -39,8 +41,10 @@ async function prepare() {
   const page = await openPage(browser, SIZES.desktop);
   await speak(page, 'en');
   await signIn(page, (step) => picture(page, `${step}-desktop-en`));
-  const place = await findInstance(page);
-  await seed(page, place);
+  const found = await findInstance(page);
+  const seeded = await seed(page, found);
+  leave = seeded.leave;
+  const place = { ...found, emptyInstanceId: seeded.emptyInstanceId };
   // Metrics and alarms follow the samples of the nodes.
   if (only.length === 0) await page.waitForTimeout(SEED_SETTLE_MILLIS);
   const state = await page.context().storageState();
@@ -58,6 +62,10 @@ async function look(size, options, language, place) {
     await stranger.locator('input[type=email]').waitFor();
     await picture(stranger, `sign-in-${size}-${language}`);
     await stranger.context().close();
+  }
+  for (const name of DOCS.filter((name) => only.length === 0 || only.includes(`docs-${name}`))) {
+    await page.goto(`${URL_BASE}/docs/${language}/${name}`);
+    await picture(page, `docs-${name}-${size}-${language}`);
   }
   for (const { name, path, open, sizes = [size] } of PAGES) {
     if (!sizes.includes(size)) continue;

@@ -40,8 +40,17 @@ const LANGUAGES: [Language; 2] = [
 ];
 
 /// The pages in the order in which they are read; each is a file in every language.
-const PAGES: [&str; 7] =
-    ["get-started", "tokens", "messages", "durability", "alarms", "api", "problem-codes"];
+const PAGES: [&str; 9] = [
+    "get-started",
+    "tokens",
+    "messages",
+    "durability",
+    "shared-subscriptions",
+    "replay",
+    "alarms",
+    "api",
+    "problem-codes",
+];
 
 /// The pages of the documentation below `/docs`.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {

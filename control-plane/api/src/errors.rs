@@ -17,6 +17,7 @@ use service::metrics::QueryMetricsError;
 use service::nodes::{CreateJoinTokenError, EnrolError};
 use service::plans::CreatePlanError;
 use service::session::{ChangePasswordError, SignInError};
+use service::shared_groups::ListSharedGroupsError;
 use service::signing_keys::ChangeKeysError;
 use service::tenants::CreateTenantError;
 use service::tokens::{IssueBatchError, IssueTokenError, RevokeTokensError};
@@ -334,6 +335,20 @@ impl From<QueryMessagesError> for Problem {
     }
 }
 
+impl From<ListSharedGroupsError> for Problem {
+    fn from(error: ListSharedGroupsError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ListSharedGroupsError::Access(error) => error.into(),
+            ListSharedGroupsError::Store(error) => error.into(),
+            ListSharedGroupsError::Limit(_) => Self::new(ProblemCode::InvalidParameter, detail),
+            ListSharedGroupsError::Cursor => Self::new(ProblemCode::InvalidCursor, detail),
+            ListSharedGroupsError::NodeUnavailable => Self::new(ProblemCode::NodeUnavailable, detail),
+            ListSharedGroupsError::TimedOut => Self::new(ProblemCode::QueryTimeout, detail),
+        }
+    }
+}
+
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         let detail = error.to_string();
@@ -411,6 +426,11 @@ mod tests {
         check(SignInError::CredentialsWrong, 401, "credentials_wrong");
         check(SignInError::LockedOut { retry_after_secs: 60 }, 429, "locked_out");
         check(ExportError::InvalidCursor, 400, "invalid_cursor");
+        check(ListSharedGroupsError::Access(gone()), 404, "not_found");
+        check(ListSharedGroupsError::Limit(0), 400, "invalid_parameter");
+        check(ListSharedGroupsError::Cursor, 400, "invalid_cursor");
+        check(ListSharedGroupsError::NodeUnavailable, 503, "node_unavailable");
+        check(ListSharedGroupsError::TimedOut, 504, "query_timeout");
     }
 
     #[test]

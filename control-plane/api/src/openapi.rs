@@ -28,6 +28,7 @@ use crate::state::AppState;
         (name = "instances", description = "Isolated MQTT namespaces"),
         (name = "topics", description = "Provisioned topics and their rules"),
         (name = "messages", description = "Messages that topics keep, and publishing without a device"),
+        (name = "shared-groups", description = "Shared subscriptions: their members and what waits for them"),
         (name = "credentials", description = "How devices prove themselves for long"),
         (name = "tokens", description = "Temporary rights of devices to connect and act"),
         (name = "signing-keys", description = "The keys that sign temporary tokens"),

@@ -11,10 +11,12 @@ mod instances;
 mod me;
 mod messages;
 mod metrics;
+mod missing;
 mod nodes;
 mod parameters;
 mod plans;
 mod session;
+mod shared_groups;
 mod signing_keys;
 mod tenants;
 mod time;
@@ -69,6 +71,7 @@ fn of_instances() -> OpenApiRouter<AppState> {
         .routes(routes!(messages::publish_message))
         .routes(routes!(messages::get_message))
         .routes(routes!(messages::get_message_payload))
+        .routes(routes!(shared_groups::list_shared_groups))
         .routes(routes!(credentials::create_credential, credentials::list_credentials))
         .routes(routes!(
             credentials::get_credential,

@@ -8,6 +8,7 @@ use aws_lc_rs::rand;
 use contract::base64::Base64;
 use contract::message::{MessageQuery, MessagesAnswer, PublishAnswer, PublishRequest};
 use contract::node_call::{ANSWER_HEADER, NONCE_BYTES};
+use contract::shared_group::{SharedGroupsAnswer, SharedGroupsQuery};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -123,6 +124,11 @@ impl NodeCalls for NodeClient {
 
     fn publish(&self, node: &Peer, request: &PublishRequest) -> Call<PublishAnswer> {
         self.call(node, Method::POST, "/node/v1/publish", None, json(request))
+    }
+
+    fn shared_groups(&self, node: &Peer, query: &SharedGroupsQuery) -> Call<SharedGroupsAnswer> {
+        let query = String::from_utf8(json(query)).unwrap_or_default();
+        self.call(node, Method::GET, "/node/v1/shared-groups", Some(("query", &query)), Vec::new())
     }
 }
 

@@ -39,7 +39,7 @@ enum Kind {
 }
 
 actions! {
-    /// See the tenant, its instances, topics, limits, plans and how far a change has come.
+    /// See the tenant, its instances, topics, shared subscriptions, limits, plans and how far a change has come.
     Read = "read": Read;
     /// See credentials (never their secrets), issued tokens (never the tokens) and public keys.
     ReadCredentials = "credentials:read": Read;

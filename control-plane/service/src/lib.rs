@@ -35,6 +35,7 @@ pub mod rollout;
 pub mod seal;
 pub mod secret;
 pub mod session;
+pub mod shared_groups;
 pub mod signing_keys;
 pub mod tenants;
 pub mod tokens;
@@ -88,6 +89,8 @@ pub struct Services {
     pub tokens: tokens::Tokens,
     /// Stored messages.
     pub messages: messages::Messages,
+    /// Shared subscriptions.
+    pub shared_groups: shared_groups::SharedGroups,
     /// What is counted of instances.
     pub metrics: metrics::Metrics,
     /// Alarm rules.
@@ -137,6 +140,7 @@ impl Services {
             credentials: credentials::Credentials::new(core.clone()),
             tokens: tokens::Tokens::new(core.clone()),
             messages: messages::Messages::new(core.clone()),
+            shared_groups: shared_groups::SharedGroups::new(core.clone()),
             metrics: metrics::Metrics::new(core.clone()),
             alarm_rules: alarm_rules::AlarmRules::new(core.clone()),
             alarms: alarms::Alarms::new(core.clone()),

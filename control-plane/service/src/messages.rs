@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::ids::{InstanceId, NodeId};
+use contract::ids::InstanceId;
 use contract::message::{
     LISTED_PAYLOAD_BYTES_MAX, MESSAGES_PER_ANSWER_MAX, MessageId, MessageQuery, MessagesAnswer, Order,
     StoredMessage,
@@ -32,7 +32,7 @@ use crate::access::{AccessError, Action, Caller};
 use crate::clock::{millis, time};
 use crate::core::Core;
 use crate::error::{GetError, WrongState, takes_get_error};
-use crate::node_calls::{NodeCallError, Peer};
+use crate::node_calls::{Missing, MissingNode, NODES_ASKED_MAX, NODES_MAX, NodeCallError, Peer};
 use crate::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::permits::Permits;
 
@@ -46,14 +46,10 @@ const PAYLOADS_OF_TENANT_MAX: usize = 4;
 pub const WINDOW_DEFAULT: TimeDelta = TimeDelta::minutes(15);
 /// The most bytes of one whole payload; a longer one cannot be downloaded.
 pub const PAYLOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The most nodes that one query asks; the others are named as missing.
-pub const NODES_ASKED_MAX: usize = 64;
 /// How long a query may take; what has been found by then is shown, and the cursor goes on.
 const QUERY_TIME_MAX: Duration = Duration::from_secs(7);
 /// How often one query asks the nodes for more.
 const ROUNDS_MAX: usize = 16;
-/// The most nodes that are looked at at all.
-const NODES_MAX: i64 = 1_000;
 /// How far ahead of ours a node's clock may be for its newest messages to be found.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
@@ -112,43 +108,6 @@ pub struct Coverage {
     pub complete: bool,
     /// Who was not.
     pub missing: Vec<MissingNode>,
-}
-
-/// A node that may hold messages and was not asked.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MissingNode {
-    /// Its id.
-    pub node: NodeId,
-    /// What people call it.
-    pub name: String,
-    /// Why.
-    pub reason: Missing,
-}
-
-/// Why a node was not asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Missing {
-    /// It has no listener of its own.
-    Closed,
-    /// It cannot be reached, or was not when the list began.
-    Unreachable,
-    /// It did not answer in time.
-    TimedOut,
-    /// It did not do what it was asked, or what it answered cannot be believed.
-    Failed,
-    /// There are more nodes than one query asks.
-    NotAsked,
-}
-
-impl From<NodeCallError> for Missing {
-    fn from(error: NodeCallError) -> Self {
-        match error {
-            NodeCallError::Closed => Self::Closed,
-            NodeCallError::NotReached | NodeCallError::Broken => Self::Unreachable,
-            NodeCallError::TimedOut => Self::TimedOut,
-            NodeCallError::NotBelieved | NodeCallError::Refused { .. } => Self::Failed,
-        }
-    }
 }
 
 /// Why no messages were shown.

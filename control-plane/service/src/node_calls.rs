@@ -3,8 +3,18 @@
 
 use std::pin::Pin;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use contract::ids::NodeId;
 use contract::message::{MessageQuery, MessagesAnswer, PublishAnswer, PublishRequest};
+use contract::shared_group::{SharedGroupsAnswer, SharedGroupsQuery};
 pub use store::nodes::Peer;
+
+/// The most nodes that one question is asked of; the others are named as missing.
+pub const NODES_ASKED_MAX: usize = 64;
+/// The most nodes that are looked at at all.
+pub(crate) const NODES_MAX: i64 = 1_000;
+/// How long after it was last heard of a node may still have been told something: longer than any of its calls waits.
+const HEARD_WITHOUT_SAYING: TimeDelta = TimeDelta::minutes(2);
 
 /// An answer that is on its way.
 pub type Call<T> = Pin<Box<dyn Future<Output = Result<T, NodeCallError>> + Send>>;
@@ -17,6 +27,9 @@ pub trait NodeCalls: Send + Sync + 'static {
 
     /// Hands a node a message; done when it is acknowledged as a message of QoS 1 would be.
     fn publish(&self, node: &Peer, request: &PublishRequest) -> Call<PublishAnswer>;
+
+    /// Asks a node for the shared subscriptions that are at home there.
+    fn shared_groups(&self, node: &Peer, query: &SharedGroupsQuery) -> Call<SharedGroupsAnswer>;
 }
 
 /// Why a call brought no answer.
@@ -45,6 +58,48 @@ pub enum NodeCallError {
     },
 }
 
+/// A node that may have something to say and was not asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissingNode {
+    /// Its id.
+    pub node: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Why.
+    pub reason: Missing,
+}
+
+/// Why a node was not asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// It has no listener of its own.
+    Closed,
+    /// It cannot be reached, or was not when the list began.
+    Unreachable,
+    /// It did not answer in time.
+    TimedOut,
+    /// It did not do what it was asked, or what it answered cannot be believed.
+    Failed,
+    /// There are more nodes than one question is asked of.
+    NotAsked,
+}
+
+impl From<NodeCallError> for Missing {
+    fn from(error: NodeCallError) -> Self {
+        match error {
+            NodeCallError::Closed => Self::Closed,
+            NodeCallError::NotReached | NodeCallError::Broken => Self::Unreachable,
+            NodeCallError::TimedOut => Self::TimedOut,
+            NodeCallError::NotBelieved | NodeCallError::Refused { .. } => Self::Failed,
+        }
+    }
+}
+
+/// Whether a node may know anything of what there has been since then: one that was not heard of since cannot.
+pub(crate) fn may_have_heard(node: &Peer, since: DateTime<Utc>) -> bool {
+    node.last_seen_at + HEARD_WITHOUT_SAYING > since
+}
+
 /// Calls nobody: where there is no way to call a node, every one counts as closed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoCalls;
@@ -55,6 +110,10 @@ impl NodeCalls for NoCalls {
     }
 
     fn publish(&self, _: &Peer, _: &PublishRequest) -> Call<PublishAnswer> {
+        Box::pin(std::future::ready(Err(NodeCallError::Closed)))
+    }
+
+    fn shared_groups(&self, _: &Peer, _: &SharedGroupsQuery) -> Call<SharedGroupsAnswer> {
         Box::pin(std::future::ready(Err(NodeCallError::Closed)))
     }
 }

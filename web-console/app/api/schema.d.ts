@@ -477,6 +477,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/instances/{instance_id}/shared-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List shared subscriptions as they stand.
+         * @description The nodes are asked at this moment, one after the other in no order, so that figures of a busy group need not add up to the message. A group is there as long as it has a member, connected or with a lasting session.
+         */
+        get: operations["list_shared_groups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/instances/{instance_id}/signing-keys": {
         parameters: {
             query?: never;
@@ -1037,7 +1057,7 @@ export interface components {
          * @description What a grant lets its holder do.
          * @enum {string}
          */
-        Action: "publish" | "subscribe";
+        Action: "publish" | "subscribe" | "replay";
         /** @description One alarm. */
         Alarm: {
             acknowledged_at?: components["schemas"]["Timestamp"] | null;
@@ -1876,6 +1896,12 @@ export interface components {
             queued_secs_max: number;
             /**
              * Format: int64
+             * @description Replays of stored messages that one client has under way at one time.
+             * @default 10
+             */
+            replays_max: number;
+            /**
+             * Format: int64
              * @description Bytes of all retained messages, with their topic names.
              * @default 268435456
              */
@@ -1910,6 +1936,12 @@ export interface components {
              * @default 1000
              */
             sessions_max: number;
+            /**
+             * Format: int64
+             * @description Shared subscriptions: different filters of all groups.
+             * @default 100
+             */
+            shared_subscriptions_max: number;
             /**
              * Format: int64
              * @description Signing keys in the instance that are not yet revoked.
@@ -2241,7 +2273,7 @@ export interface components {
             /** @description Where the last value's step ends. */
             to: components["schemas"]["Timestamp"];
         };
-        /** @description A node that may hold messages and was not asked. */
+        /** @description A node that may have something to say and was not asked. */
         MissingNode: {
             /** @description What people call it. */
             name: string;
@@ -2625,6 +2657,63 @@ export interface components {
          * @enum {string}
          */
         Severity: "info" | "warning" | "critical";
+        /** @description A shared subscription: `$share/{group}/{topic_filter}`. */
+        SharedGroup: {
+            /** @description Whether all that waits was counted; false where messages were dropped before their time or a disk is damaged. */
+            complete: boolean;
+            /**
+             * @description The group's name. The same name with another filter is another group.
+             * @example billing
+             */
+            group: string;
+            /**
+             * Format: int64
+             * @description Messages that members have got and not yet acknowledged.
+             */
+            in_flight: number;
+            /**
+             * Format: int64
+             * @description Members with a lasting session that are away.
+             */
+            members_away: number;
+            /**
+             * Format: int64
+             * @description Members that are connected.
+             */
+            members_connected: number;
+            oldest_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * @description Whose messages the group shares.
+             * @example vehicle/+/up/#
+             */
+            topic_filter: string;
+            /**
+             * Format: int64
+             * @description Bytes of what waits, as it is stored.
+             */
+            waiting_bytes: number;
+            /**
+             * Format: int64
+             * @description Stored messages that no member has acknowledged: how far the group is behind. Those in flight are among them.
+             */
+            waiting_messages: number;
+        };
+        /** @description What a page of shared subscriptions can say anything about. */
+        SharedGroupCoverage: {
+            /** @description Whether every node that may have groups was asked. */
+            complete: boolean;
+            /** @description The nodes that were not. */
+            missing: components["schemas"]["MissingNode"][];
+        };
+        /** @description Shared subscriptions. */
+        SharedGroupList: {
+            /** @description What the page can say anything about. */
+            coverage: components["schemas"]["SharedGroupCoverage"];
+            /** @description The groups of this page, by name and then by filter. */
+            items: components["schemas"]["SharedGroup"][];
+            /** @description The cursor of the next page; null exactly when nothing follows. */
+            next_cursor?: string | null;
+        };
         /** @description To sign in: `email` and `password`; in answer to `password_change_required`: `challenge` and `new_password`. */
         SignInRequest: {
             /** @description The challenge of the problem `password_change_required`. */
@@ -5161,6 +5250,60 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            /** @description The request is not done: see `code` */
+            "4XX": {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault: see `code` */
+            "5XX": {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_shared_groups: {
+        parameters: {
+            query?: {
+                /** @description Only groups of exactly this name. */
+                group?: string;
+                /** @description The most groups of the page. */
+                limit?: number;
+                /** @description `next_cursor` of the page before, with `group` as it was. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The instance */
+                instance_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedGroupList"];
                 };
             };
             /** @description The request is not done: see `code` */

@@ -1,7 +1,7 @@
 /** The doors and the pages behind them. A page is listed when it is there. */
 import {
   AlertOutlined, AppstoreOutlined, ControlOutlined, DashboardOutlined, KeyOutlined, MessageOutlined, NotificationOutlined, RocketOutlined,
-  SafetyCertificateOutlined, TagsOutlined,
+  SafetyCertificateOutlined, ShareAltOutlined, TagsOutlined,
 } from '@ant-design/icons';
 import type { ComponentType } from 'react';
 
@@ -34,6 +34,10 @@ export const INSTANCE_DOORS: Door[] = [
       { page: 'topics', path: 'topics', icon: TagsOutlined },
       { page: 'messages', path: 'messages', icon: MessageOutlined },
     ],
+  },
+  {
+    door: 'clients',
+    entries: [{ page: 'sharedGroups', path: 'shared-subscriptions', icon: ShareAltOutlined }],
   },
   {
     door: 'operations',

@@ -40,7 +40,7 @@ function DurabilityField({ label, help, choices }: Properties) {
   const meaning = choices.find(({ value }) => value === chosen)?.meaning;
   return (
     <Form.Item name="durability" label={label} extra={meaning ?? help} tooltip={help} required>
-      <Select<OwnDurability, Choice> options={choices} optionRender={({ data }) => (
+      <Select<OwnDurability, Choice> options={choices} listHeight={340} optionRender={({ data }) => (
         <>{data.label}<div className="soft" style={{ whiteSpace: 'normal' }}>{data.meaning}</div></>
       )} />
     </Form.Item>

@@ -14,7 +14,7 @@ export const EMPTY_GRANT: Grant = { actions: ['publish', 'subscribe'], topic_fil
 /** Stands in a sentence where the topic comes; no topic can contain it. */
 const PLACE = '\u0000';
 
-const ACTIONS = ['publish', 'subscribe'] as const;
+const ACTIONS = ['publish', 'subscribe', 'replay'] as const;
 
 /** "may publish below vehicle/car-001/up" */
 export function GrantWords({ grants }: { grants: readonly Grant[] }) {

@@ -1,10 +1,7 @@
 /** A request of the API as a line for the terminal. */
-export type Call = { method: string; path: string; body?: unknown };
+import { quoted } from './shell';
 
-/** A word of a POSIX shell, quoted where it must be. */
-function quoted(word: string): string {
-  return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
-}
+export type Call = { method: string; path: string; body?: unknown };
 
 export function curl({ method, path, body }: Call, origin: string): string {
   const lines = [

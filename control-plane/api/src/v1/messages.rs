@@ -7,12 +7,12 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIO
 use axum::http::{HeaderName, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use contract::ids::{InstanceId, NodeId};
+use contract::ids::InstanceId;
 use contract::message::{MessageId, Order, StoredMessage};
 use contract::qos::Qos;
 use serde::{Deserialize, Serialize};
 use service::clock::time;
-use service::messages::{Coverage, MessagePage, MessagesQuery, Missing, NewMessage};
+use service::messages::{Coverage, MessagePage, MessagesQuery, NewMessage};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::Answer;
@@ -23,6 +23,7 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::time::Timestamp;
+use crate::v1::missing::MissingNodeView;
 
 /// How bytes are written as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -115,35 +116,6 @@ impl MessageView {
     }
 }
 
-/// Why a node was not asked.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum MissingReason {
-    /// Its own listener is closed.
-    Closed,
-    /// It cannot be reached.
-    Unreachable,
-    /// It did not answer in time.
-    TimedOut,
-    /// It did not do what it was asked.
-    Failed,
-    /// One query does not ask so many nodes.
-    NotAsked,
-}
-
-/// A node that may hold messages and was not asked.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = MissingNode)]
-pub(crate) struct MissingNodeView {
-    /// Its id.
-    #[schema(value_type = String, format = Uuid)]
-    node_id: NodeId,
-    /// What people call it.
-    name: String,
-    /// Why.
-    reason: MissingReason,
-}
-
 /// What a page can say anything about.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessageCoverage)]
@@ -163,24 +135,12 @@ pub(crate) struct CoverageView {
 
 impl From<Coverage> for CoverageView {
     fn from(coverage: Coverage) -> Self {
-        let reason = |reason| match reason {
-            Missing::Closed => MissingReason::Closed,
-            Missing::Unreachable => MissingReason::Unreachable,
-            Missing::TimedOut => MissingReason::TimedOut,
-            Missing::Failed => MissingReason::Failed,
-            Missing::NotAsked => MissingReason::NotAsked,
-        };
-        let missing = coverage.missing.into_iter().map(|it| MissingNodeView {
-            node_id: it.node,
-            name: it.name,
-            reason: reason(it.reason),
-        });
         Self {
             from: coverage.from.into(),
             to: coverage.to.into(),
             history_enabled_since: coverage.history_enabled_since.map(Timestamp::from),
             complete: coverage.complete,
-            missing: missing.collect(),
+            missing: coverage.missing.into_iter().map(MissingNodeView::from).collect(),
         }
     }
 }

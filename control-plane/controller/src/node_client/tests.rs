@@ -100,6 +100,18 @@ async fn a_call_says_what_is_asked_and_proves_itself() {
 }
 
 #[tokio::test]
+async fn shared_subscriptions_are_asked_for_by_a_question_of_their_own() {
+    let groups = r#"{"items":[{"group":"g","filter":"a/#","members_connected":1,"members_away":2,"in_flight":3,
+        "waiting_messages":4,"waiting_bytes":5,"oldest_at":6,"complete":true}],"has_more":true}"#;
+    let (node, asked) = node("200 OK", groups, SECRET_SHA256).await;
+    let query = SharedGroupsQuery { instance: InstanceId(Uuid::nil()), group: None, after: None, limit: 51 };
+    let answer = client().shared_groups(&node, &query).await.expect("an answer");
+    assert!(answer.has_more && answer.items[0].oldest_at == Some(UnixMillis(6)));
+    let asked = asked.await.expect("no panic");
+    assert!(asked.starts_with("GET /node/v1/shared-groups?query=%7B%22instance%22"), "{asked}");
+}
+
+#[tokio::test]
 async fn only_what_the_node_has_signed_is_believed() {
     let (node, _) = node("200 OK", EMPTY, [8; 32]).await;
     assert_eq!(client().messages(&node, &query()).await, Err(NodeCallError::NotBelieved));

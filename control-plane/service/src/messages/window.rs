@@ -6,14 +6,8 @@ use contract::topic::first_level;
 use store::topics::Kept;
 
 use super::cursor::Cursor;
-use super::{
-    CLOCK_SKEW, Coverage, MessagesQuery, MissingNode, QueryMessagesError, Source, WINDOW_DEFAULT, millis,
-    time,
-};
-use crate::node_calls::Peer;
-
-/// How long after it was last heard of a node may still have been told something: longer than any of its calls waits.
-const HEARD_WITHOUT_SAYING: TimeDelta = TimeDelta::minutes(2);
+use super::{CLOCK_SKEW, Coverage, MessagesQuery, QueryMessagesError, Source, WINDOW_DEFAULT, millis, time};
+use crate::node_calls::{MissingNode, Peer, may_have_heard};
 
 /// The window of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +57,7 @@ impl Window {
     /// Whether a node may hold anything of it: one that was not heard of since history began has not heard of that
     /// either, and has stored nothing.
     pub(super) fn may_be_held_by(&self, node: &Peer) -> bool {
-        self.first_since.is_some_and(|since| node.last_seen_at + HEARD_WITHOUT_SAYING > since)
+        self.first_since.is_some_and(|since| may_have_heard(node, since))
     }
 
     /// Before this moment something may have been dropped.

@@ -17,6 +17,7 @@ mod plans;
 mod receiver;
 mod replicator;
 mod sessions;
+mod shared_groups;
 mod signing_keys;
 mod tenants;
 mod tokens;

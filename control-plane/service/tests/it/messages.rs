@@ -12,16 +12,16 @@ use contract::message::{
 };
 use contract::node::NodeReport;
 use contract::qos::Qos;
+use contract::shared_group::{SharedGroupsAnswer, SharedGroupsQuery};
 use contract::topic::TopicFilter;
 use serde_json::json;
 use service::access::{AccessError, Role};
 use service::clock::millis;
 use service::instances::Instance;
 use service::messages::{
-    MessagePage, MessagesQuery, Missing, NewMessage, PublishError, QueryMessagesError,
-    SHOWN_PAYLOAD_BYTES_MAX,
+    MessagePage, MessagesQuery, NewMessage, PublishError, QueryMessagesError, SHOWN_PAYLOAD_BYTES_MAX,
 };
-use service::node_calls::{Call, NodeCallError, NodeCalls, Peer};
+use service::node_calls::{Call, Missing, NodeCallError, NodeCalls, Peer};
 use service::nodes::NodeCaller;
 use service::page::ListQuery;
 use service::topics::{HistoryPatch, NewTopic};
@@ -157,6 +157,10 @@ impl NodeCalls for Cast {
             answer
         })
     }
+
+    fn shared_groups(&self, _: &Peer, _: &SharedGroupsQuery) -> Call<SharedGroupsAnswer> {
+        unreachable!("nobody asks for shared subscriptions here")
+    }
 }
 
 /// A platform with nodes, and an instance whose topic `cars` keeps history.
@@ -211,7 +215,7 @@ impl Scene {
     }
 }
 
-async fn report(
+pub(crate) async fn report(
     world: &World,
     node: NodeCaller,
     address: Option<&str>,

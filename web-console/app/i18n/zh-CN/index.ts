@@ -9,9 +9,10 @@ import layout from './layout.json';
 import messages from './messages.json';
 import overview from './overview.json';
 import reasons from './reasons.json';
+import sharedGroups from './sharedGroups.json';
 import signIn from './signIn.json';
 import start from './start.json';
 import tokens from './tokens.json';
 import topics from './topics.json';
 
-export default { alarms, channels, common, credentials, errors, grants, instances, layout, messages, overview, reasons, signIn, start, tokens, topics };
+export default { alarms, channels, common, credentials, errors, grants, instances, layout, messages, overview, reasons, sharedGroups, signIn, start, tokens, topics };

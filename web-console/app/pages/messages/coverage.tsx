@@ -2,12 +2,13 @@
 import { Alert } from 'antd';
 import { useTranslation } from 'react-i18next';
 import type { Schema } from '../../api/client';
+import { useMissingNodes } from '../../ui/missing-nodes';
 
 export function CoverageNotice({ coverage }: { coverage: Schema<'MessageCoverage'> }) {
   const { t } = useTranslation('messages');
+  const named = useMissingNodes();
   if (coverage.complete) return null;
-  const nodes = coverage.missing
-    .map(({ name, reason }) => t('missingNode', { name, reason: t(`missing.${reason}`) })).join(t('missingSeparator'));
+  const nodes = named(coverage.missing);
   return (
     <Alert type="warning" showIcon title={t('incomplete')}
       description={nodes === '' ? t('damaged') : t('missingNodes', { nodes })} />

@@ -52,7 +52,7 @@ export function PublishForm({ open, onClose }: { open: boolean; onClose: () => v
       <Form.Item name="qos" label="QoS" required>
         <Radio.Group options={[0, 1, 2].map((qos) => ({ value: qos, label: String(qos) }))} optionType="button" />
       </Form.Item>
-      <Form.Item name="retain" label={t('retain')} extra={t('retainHelp')} valuePropName="checked">
+      <Form.Item name="retain" label={t('retain')} extra={t('retainHelp')} valuePropName="checked" required>
         <Switch />
       </Form.Item>
     </FormDrawer>
