@@ -113,11 +113,6 @@ async fn another_tenant_gets_nothing(cars: &Instance, boats: &Instance) {
     blue.post(&cars.path("/tokens/revoke"), json!({"client_id": "ear"})).await.problem(404, "not_found");
 }
 
-/// Debian's client, whose words come line by line.
 fn mosquitto(program: &str, instance: &Instance, client_id: &str, token: &Token) -> Command {
-    let address = instance.mqtt[0];
-    let mut command = Command::new("stdbuf");
-    command.args(["-oL", program, "-h", &address.ip().to_string(), "-p", &address.port().to_string()]);
-    command.args(["-i", client_id, "-u", client_id, "-P", &token.text]);
-    command
+    tests::mosquitto::mosquitto(program, instance.mqtt[0], client_id, &token.text)
 }

@@ -244,9 +244,11 @@ async fn one_tenants_wildcard_hears_nothing_of_another() {
         for filter in ["#", "+/b", "a/b"] {
             ear.subscribe(filter, AtLeastOnce).await;
         }
-        for filter in ["$SYS/#", "$share/g/#", "$queue/#", "$events/#"] {
+        for filter in ["$SYS/#", "$share/g/$SYS/#", "$queue/#", "$events/#"] {
             assert_eq!(ear.try_subscribe(filter, AtMostOnce).await, None, "`{filter}`");
         }
+        // Groups of one name in two instances are two groups.
+        let mut member = cars.connect("member").await.subscribed("$share/g/#", AtLeastOnce).await;
         // The same client identifier in two instances is two clients.
         let mut mouth = boats.connect("ear").await;
         ear.ping().await;
@@ -258,5 +260,6 @@ async fn one_tenants_wildcard_hears_nothing_of_another() {
         while witness.message().await.topic != "a/c" {}
         cars.connect("bell").await.publish("bell", "", AtLeastOnce).await;
         assert_eq!(ear.topics_until("bell").await, ["bell"]);
+        assert_eq!(member.topics_until("bell").await, ["bell"]);
     }
 }

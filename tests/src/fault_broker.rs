@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -12,6 +13,7 @@ use verify::{Account, Control, ControlError, Login, Plan};
 
 use crate::cluster::PASSWORD;
 use crate::http_client::Api;
+use crate::mosquitto::mosquitto;
 use crate::mqtt_client::{Client, ClientBuilder};
 use crate::place::{Place, Welcome, free_address};
 use crate::postgres::Database;
@@ -222,6 +224,12 @@ impl Installed {
         ClientBuilder::new(self.place.mqtt, client_id).token(&self.token)
     }
 
+    /// Debian's client of this name, which may do everything.
+    #[must_use]
+    pub fn mosquitto(&self, program: &str, client_id: &str) -> Command {
+        mosquitto(program, self.place.mqtt, client_id, &self.token)
+    }
+
     /// A connected client that may do everything.
     pub async fn connect(&self, client_id: &str) -> Client {
         self.client(client_id).connect().await
@@ -256,21 +264,26 @@ impl Installed {
         Program::start(&mut command)
     }
 
+    /// A load for it, with every kind of publisher and subscriber.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan {
+            login: Login { username: Some("device".to_owned()), password: Some(self.token.clone()) },
+            publishers: 2,
+            rate: 100,
+            live: 2,
+            away: 2,
+            shared: 3,
+            ..Plan::new(self.place.mqtt.to_string())
+        }
+    }
+
     /// Kills it again and again under load and answers what it has kept.
     #[expect(clippy::print_stdout, reason = "whoever reads the output of a failed test wants to know when")]
     pub async fn verify(&mut self, change: impl FnOnce(Plan) -> Plan) -> Account {
         let kills = std::env::var(KILLS_VARIABLE).ok().map(|text| text.parse().expect("a number of kills"));
         let kills = kills.unwrap_or(KILLS);
-        let plan = Plan {
-            login: Login { username: Some("device".to_owned()), password: Some(self.token.clone()) },
-            kills,
-            load: KILL_PERIOD * (kills + 1),
-            publishers: 2,
-            rate: 100,
-            live: 2,
-            away: 2,
-            ..Plan::new(self.place.mqtt.to_string())
-        };
+        let plan = Plan { kills, load: KILL_PERIOD * (kills + 1), ..self.plan() };
         self.wait_until_serving().await;
         let account = verify::run(change(plan), self, &|step| println!("{step}")).await;
         let account = account.unwrap_or_else(|error| panic!("there is no account: {error:?}"));

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod fault_broker;
 pub mod http_client;
 pub mod models;
+pub mod mosquitto;
 pub mod mqtt_client;
 pub mod place;
 pub mod postgres;

@@ -164,7 +164,7 @@ impl Instance {
 /// Grants for everything that is served.
 #[must_use]
 pub fn everything() -> Value {
-    json!([{"actions": ["publish", "subscribe"], "topic_filter": "#", "qos_max": 2, "retain": true}])
+    json!([{"actions": ["publish", "subscribe", "replay"], "topic_filter": "#", "qos_max": 2, "retain": true}])
 }
 
 /// Grants for publishing alone.

@@ -18,8 +18,9 @@ pub(crate) enum Verify {
     /// Publishers at QoS 1 and 2 and subscribers with lasting sessions (clean session 0) load the broker, whichever
     /// it is. It is killed and started again while they go on; every third time it is killed once more while it
     /// recovers. In the end everything that the broker has acknowledged must have arrived: nothing lost, nothing of
-    /// QoS 2 twice, everything in order, every session, subscription and retained message still there. The account is
-    /// printed; the exit code is 1 when one of these numbers is not 0.
+    /// QoS 2 twice, everything in order, every session, subscription and retained message still there. The members of a
+    /// shared subscription are one receiver: each message must reach one of them, at QoS 1, which may repeat it. The
+    /// account is printed; the exit code is 1 when one of these numbers is not 0.
     ///
     /// All its clients and topics begin with `verify`, and it cleans up after itself; yet the broker IS killed: do not
     /// point it at one that others use.
@@ -84,7 +85,7 @@ pub(crate) struct Durability {
     /// session
     #[arg(long, default_value_t = 400)]
     away_messages: u64,
-    /// Members of a shared subscription; 0: none
+    /// Members of a shared subscription at QoS 1, with lasting sessions, which go away and come back in turn; 0: none
     #[arg(long, default_value_t = 2)]
     shared: usize,
     /// How long a start may take, in seconds

@@ -26,7 +26,7 @@ pub struct Receiver {
     pub received: u64,
     /// Acknowledged to their publisher, and never received.
     pub lost: u64,
-    /// Deliveries beyond the first of messages of QoS 2.
+    /// Deliveries beyond the first of messages of QoS 2, where they are delivered with it.
     pub doubled_exactly_once: u64,
     /// The same of QoS 1, where it is allowed.
     pub doubled_at_least_once: u64,
@@ -53,7 +53,7 @@ pub struct Account {
     pub unfinished: u64,
     /// Each subscriber and group.
     pub receivers: Vec<Receiver>,
-    /// Whether the broker has granted a shared subscription; none: it was not tried.
+    /// Whether the broker shares a subscription among clients; none: it was not tried.
     pub shares: Option<bool>,
     /// Connections of a client with a lasting session that found none.
     pub sessions_lost: u64,
@@ -144,7 +144,9 @@ impl fmt::Display for Account {
         }
         match self.shares {
             Some(true) | None => {}
-            Some(false) => writeln!(f, "(no shared subscription: the broker does not grant one)")?,
+            Some(false) => {
+                writeln!(f, "shared group: not served (refused, or taken for an ordinary filter)")?;
+            }
         }
         writeln!(f, "\nmust be 0")?;
         for (name, count, meaning) in self.forbidden() {

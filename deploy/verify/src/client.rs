@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use contract::qos::Qos;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -57,6 +58,7 @@ pub(crate) struct Board {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) name: String,
+    is_group: bool,
     pub(crate) received: Mutex<Received>,
     /// What it has got, and what is no longer waited for.
     pub(crate) caught_up: AtomicU64,
@@ -67,10 +69,16 @@ impl Inbox {
     pub(crate) fn new(name: String, publishers: usize, is_group: bool) -> Self {
         Self {
             name,
+            is_group,
             received: Mutex::new(Received::new(publishers, is_group)),
             caught_up: AtomicU64::new(0),
             has_heard_bell: AtomicBool::new(false),
         }
+    }
+
+    /// The highest QoS that it is given: a message for a group may go from member to member, so not exactly once.
+    pub(crate) const fn qos(&self) -> Qos {
+        if self.is_group { Qos::AtLeastOnce } else { Qos::ExactlyOnce }
     }
 }
 

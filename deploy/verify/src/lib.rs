@@ -23,6 +23,7 @@ mod plan;
 mod publisher;
 mod retained;
 mod run;
+mod shares;
 mod subscriber;
 mod wire;
 

@@ -55,7 +55,7 @@ pub struct Plan {
     pub away: usize,
     /// Messages that are published while a subscriber is away, until it comes back. Brokers keep a bounded number.
     pub away_messages: u64,
-    /// Members of a shared subscription; 0: it is not tried.
+    /// Members of a shared subscription at QoS 1, which go away and come back in turn; 0: it is not tried.
     pub shared: usize,
     /// How long nothing may arrive until what has not arrived counts as lost.
     pub silence: Duration,
@@ -113,6 +113,15 @@ impl Plan {
 
     pub(crate) fn shared_filter(&self) -> String {
         format!("$share/{}/{}", self.prefix, self.topic_filter())
+    }
+
+    /// Where it is tried whether a broker shares.
+    pub(crate) fn probe_topic(&self) -> String {
+        format!("{}/p", self.prefix)
+    }
+
+    pub(crate) fn shared_probe_filter(&self) -> String {
+        format!("$share/{}-probe/{}", self.prefix, self.probe_topic())
     }
 
     /// Where the last message of all goes, which proves that a subscription is there.

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use contract::qos::Qos;
-use mqtt::client::{self, ServerPacket};
+use mqtt::client;
 use mqtt::{PacketId, Publish};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::account::{Account, Receiver};
 use crate::client::{Board, Inbox, Phase, lock};
@@ -18,9 +18,9 @@ use crate::commands::ControlError;
 use crate::kills::{Control, kill_again_and_again, until_serving};
 use crate::plan::Plan;
 use crate::publisher::{Publisher, What};
-use crate::retained;
 use crate::subscriber::{Habit, Subscriber};
 use crate::wire::{ConnectError, Wire};
+use crate::{retained, shares};
 
 /// How often it is looked how far everything is.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -69,12 +69,14 @@ pub enum VerifyError {
         source: io::Error,
     },
     /// The broker does not grant what everything depends on.
-    #[error("the broker does not grant client `{client_id}` the filter `{filter}` at QoS 2")]
+    #[error("the broker does not grant client `{client_id}` the filter `{filter}` at QoS {}", qos.bits())]
     NotGranted {
         /// Which.
         client_id: String,
         /// What it asked for.
         filter: String,
+        /// And with which QoS.
+        qos: Qos,
     },
 }
 
@@ -92,8 +94,11 @@ pub async fn run(
         control.start().await?;
     }
     until_serving(&plan).await?;
-    let shares = if plan.shared == 0 { None } else { Some(grants_shared(&plan).await?) };
     let failed = |source| VerifyError::Connect { client_id: plan.client_id("probe", 0), source };
+    let shares = if plan.shared == 0 { None } else { Some(shares::are_served(&plan).await.map_err(failed)?) };
+    if shares == Some(false) {
+        progress("shared subscriptions are not served; going on without");
+    }
     retained::clear(&plan).await.map_err(failed)?;
 
     let board = Board::new(plan.clone(), receivers(&plan, shares == Some(true)));
@@ -154,29 +159,6 @@ fn receivers(plan: &Plan, shares: bool) -> Vec<Inbox> {
         }
     }
     inboxes
-}
-
-/// Whether this broker grants a shared subscription to a client of 3.1.1.
-async fn grants_shared(plan: &Plan) -> Result<bool, VerifyError> {
-    let client_id = plan.client_id("probe", 0);
-    let failed = |source| VerifyError::Connect { client_id: client_id.clone(), source };
-    let (mut wire, _) = Wire::connect(plan, &client_id, true).await.map_err(failed)?;
-    let mut out = Vec::new();
-    let filter = plan.shared_filter();
-    client::subscribe(&mut out, PacketId::MIN, &[(&filter, Qos::ExactlyOnce)]).expect("a short filter");
-    let asking = async {
-        wire.send(&out).await?;
-        loop {
-            while let Some(packet) = wire.next()? {
-                if let ServerPacket::SubAck { granted, .. } = packet {
-                    return Ok::<_, io::Error>(granted == [Some(Qos::ExactlyOnce)]);
-                }
-            }
-            wire.fill().await?;
-        }
-    };
-    // A broker that closes the connection or stays silent grants nothing either.
-    Ok(timeout(plan.patience, asking).await.is_ok_and(|granted| granted.unwrap_or(false)))
 }
 
 /// Every client connects and subscribes before the first message is published, so that each is owed all of them.
@@ -276,7 +258,8 @@ fn receiver(board: &Board, inbox: &Inbox, qos: &[Qos]) -> Receiver {
         let compared = received.compare(publisher, &lock(published));
         receiver.lost += compared.lost;
         receiver.foreign += compared.unknown;
-        match qos {
+        // To a group everything is delivered at QoS 1.
+        match qos.min(&inbox.qos()) {
             Qos::ExactlyOnce => receiver.doubled_exactly_once += compared.doubled,
             Qos::AtLeastOnce | Qos::AtMostOnce => receiver.doubled_at_least_once += compared.doubled,
         }

@@ -1,5 +1,5 @@
 //! A subscriber: takes what comes and answers it as a correct client does. One kind is always there, one goes away and
-//! comes back, one shares a subscription with others and drops its connection at times.
+//! comes back, one shares a subscription with others that come and go as it does.
 
 use std::io;
 use std::sync::Arc;
@@ -13,13 +13,17 @@ use tokio::time::{sleep, timeout};
 
 use crate::chance::Chance;
 use crate::client::{Board, Client, Found, Phase, lock};
+use crate::clock::now;
 use crate::incoming::Incoming;
 use crate::ledger::Id;
 use crate::run::VerifyError;
 use crate::wire::Wire;
 
-/// How long a subscriber of the second kind is there, in milliseconds, and one of the third kind keeps its connection.
+/// How long a subscriber of the second or the third kind is there, in milliseconds.
 const STAYS_MILLIS: (u64, u64) = (500, 2_500);
+
+/// How long a member of the group is away, in milliseconds; at times all of them are, and a backlog waits.
+const MEMBER_AWAY_MILLIS: (u64, u64) = (0, 1_500);
 
 /// How often one that is away looks whether it is time to come back.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -34,7 +38,7 @@ pub(crate) enum Habit {
     Live,
     /// Goes away until it has missed a number of messages.
     Away,
-    /// A member of the group; drops its connection and comes back at once.
+    /// A member of the group; goes away for a while.
     Shared,
 }
 
@@ -87,12 +91,12 @@ impl Subscriber {
     pub(crate) async fn prepare(&mut self) -> Result<Wire, VerifyError> {
         self.client.clear(&self.board.plan).await?;
         let mut wire = self.client.connect_first(&self.board.plan).await?;
-        let (client_id, filter) = (self.client.id.clone(), self.filter());
-        let subscribing = timeout(SUBSCRIBE_TIME_MAX, subscribe(&mut wire, &filter));
+        let (client_id, filter, qos) = (self.client.id.clone(), self.filter(), self.qos());
+        let subscribing = timeout(SUBSCRIBE_TIME_MAX, subscribe(&mut wire, &filter, qos));
         let granted = subscribing.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match granted {
-            Ok(Some(Qos::ExactlyOnce)) => Ok(wire),
-            Ok(_) => Err(VerifyError::NotGranted { client_id, filter }),
+            Ok(Some(granted)) if granted == qos => Ok(wire),
+            Ok(_) => Err(VerifyError::NotGranted { client_id, filter, qos }),
             Err(source) => Err(VerifyError::Subscribe { client_id, source }),
         }
     }
@@ -104,6 +108,10 @@ impl Subscriber {
         }
     }
 
+    fn qos(&self) -> Qos {
+        self.board.receivers[self.receiver].qos()
+    }
+
     /// Receives until the end of the run.
     pub(crate) async fn run(mut self, wire: Wire) {
         let mut connected = Some((wire, Found::New));
@@ -113,7 +121,7 @@ impl Subscriber {
                 self.incoming.forget();
                 // Nobody waits for the answer: the next connection would subscribe again.
                 let filter = self.filter();
-                let wanted = (filter.as_str(), Qos::ExactlyOnce);
+                let wanted = (filter.as_str(), self.qos());
                 client::subscribe(&mut self.out, PacketId::MIN, &[wanted]).expect("a short filter");
             }
             self.board.has_arrived();
@@ -122,17 +130,23 @@ impl Subscriber {
             self.board.connected.fetch_sub(1, Ordering::Relaxed);
             match left {
                 Ok(Left::AtTheEnd) => return,
-                Ok(Left::OnPurpose) if self.habit == Habit::Away => self.stay_away().await,
-                Ok(Left::OnPurpose) | Err(_) => {}
+                Ok(Left::OnPurpose) => self.stay_away().await,
+                Err(_) => {}
             }
             connected = self.client.connect(&self.board).await;
         }
     }
 
-    async fn stay_away(&self) {
+    async fn stay_away(&mut self) {
+        let time = self.chance.between(MEMBER_AWAY_MILLIS.0, MEMBER_AWAY_MILLIS.1);
+        let (begin, time) = (now(), Duration::from_millis(time));
         let inbox = &self.board.receivers[self.receiver];
-        let misses_few = || self.board.lag(inbox) < self.board.plan.away_messages;
-        while self.board.phase() == Phase::Load && misses_few() {
+        let is_early = || match self.habit {
+            Habit::Live => false,
+            Habit::Away => self.board.lag(inbox) < self.board.plan.away_messages,
+            Habit::Shared => begin.elapsed() < time,
+        };
+        while self.board.phase() == Phase::Load && is_early() {
             sleep(PERIOD).await;
         }
     }
@@ -211,10 +225,10 @@ impl Subscriber {
     }
 }
 
-/// Subscribes at QoS 2 and waits for the answer.
-async fn subscribe(wire: &mut Wire, filter: &str) -> io::Result<Option<Qos>> {
+/// Subscribes and waits for the answer: what was granted.
+pub(crate) async fn subscribe(wire: &mut Wire, filter: &str, qos: Qos) -> io::Result<Option<Qos>> {
     let mut out = Vec::new();
-    client::subscribe(&mut out, PacketId::MIN, &[(filter, Qos::ExactlyOnce)]).map_err(io::Error::other)?;
+    client::subscribe(&mut out, PacketId::MIN, &[(filter, qos)]).map_err(io::Error::other)?;
     wire.send(&out).await?;
     loop {
         while let Some(packet) = wire.next()? {

@@ -15,6 +15,7 @@ mod private_postgres;
 mod run;
 mod screenshots;
 mod simulate;
+mod soak;
 mod test;
 mod up;
 
@@ -46,6 +47,8 @@ enum Word {
     Screenshots(screenshots::Arguments),
     /// Simulate a node with many seeds: chance decides who takes the next step and when the machine stops
     Simulate(simulate::Arguments),
+    /// Load a broker with a little of everything for a while, and see whether it leaves anything behind
+    Soak(soak::Arguments),
     /// Write the cache of checked queries in `.sqlx/` anew from the code and the migrations
     Prepare(prepare::Arguments),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Word::Openapi => openapi::run(),
         Word::Screenshots(arguments) => screenshots::run(&arguments),
         Word::Simulate(arguments) => simulate::run(&arguments),
+        Word::Soak(arguments) => soak::run(&arguments),
         Word::Prepare(arguments) => prepare::run(&arguments),
     };
     match result {

@@ -13,7 +13,6 @@ const SEEDS_DEFAULT: u64 = 3_000;
 /// Read by that test.
 const SEEDS: &str = "IOTMQ_SIMULATE_SEEDS";
 const FIRST_SEED: &str = "IOTMQ_SIMULATE_FIRST_SEED";
-const HOLES: &str = "IOTMQ_SIMULATE_HOLES";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -23,9 +22,6 @@ pub(crate) struct Arguments {
     /// The first of them: alone, the one that failed
     #[arg(long)]
     seed: Option<u64>,
-    /// Let disks write the end of what they had not synced and not the middle
-    #[arg(long)]
-    holes: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -45,8 +41,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "--nocapture",
     ]);
     test.env(SEEDS, seeds.to_string()).env(FIRST_SEED, first.to_string());
-    if arguments.holes {
-        test.env(HOLES, "1");
-    }
     run::run_and_return(&mut test)
 }

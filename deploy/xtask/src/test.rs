@@ -10,7 +10,7 @@ use crate::run::{self, cargo, cargo_has, step};
 
 /// Where tests find their server: the address of its maintenance database, by a role that may create
 /// others.
-const TEST_DATABASE_URL: &str = "IOTMQ_TEST_DATABASE_URL";
+pub(crate) const TEST_DATABASE_URL: &str = "IOTMQ_TEST_DATABASE_URL";
 
 /// What only the binary that tests start can do: lose what is not synced when it is killed, and have a disk that fails
 /// when it is told to. Nothing that is released is built with it.

@@ -11,6 +11,7 @@ async fn kept(installing: Installing, seed: u64) {
     let mut broker = installing.start().await;
     let account = broker.verify(|plan| Plan { seed, payload_bytes: PAYLOAD_BYTES, ..plan }).await;
     assert!(account.is_good(), "{account}");
+    assert_eq!(account.shares, Some(true), "the group is one of its receivers");
     assert!(account.kills.while_recovering >= account.kills.count / 3);
     broker.stop().await;
 }

@@ -33,6 +33,19 @@ pub struct Character {
     pub window: usize,
     /// In so many of a thousand of its steps it acknowledges what it has; slow ones seldom do.
     pub answers_permille: usize,
+    /// What is to be published when it goes without a word.
+    pub will: Option<LastWish>,
+}
+
+/// A will, without what it says: that is another thing for each connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LastWish {
+    /// Where.
+    pub topic: &'static str,
+    /// With which QoS.
+    pub qos: Qos,
+    /// Whether it is to be retained.
+    pub retain: bool,
 }
 
 impl Character {
@@ -48,6 +61,7 @@ impl Character {
             topics: Vec::new(),
             window: 0,
             answers_permille: 1_000,
+            will: None,
         }
     }
 }
@@ -144,6 +158,12 @@ impl Client {
         }
     }
 
+    /// Its place in the run.
+    #[must_use]
+    pub const fn at(&self) -> ClientAt {
+        self.at
+    }
+
     /// Its connection, if it has one.
     #[must_use]
     pub const fn wire(&self) -> Option<WireId> {
@@ -196,6 +216,15 @@ impl Client {
         }
     }
 
+    /// Goes without a word, and does not come back.
+    pub fn vanish(&mut self, scene: &mut Scene) {
+        if let Some(wire) = self.wire.take() {
+            scene.trace.note(format_args!("client {} vanishes from wire {wire}", self.at));
+            scene.wires[wire].leave(true);
+            self.gone(scene);
+        }
+    }
+
     /// Does what is left to be done, and begins nothing.
     pub fn finish(&mut self, scene: &mut Scene) {
         match self.stage {
@@ -221,13 +250,22 @@ impl Client {
         } else if kept == Kept::Absent {
             self.kept = Kept::Unknown;
         }
+        let payload = self.character.will.map(|LastWish { topic, qos, .. }| {
+            payload_of(scene.account.will_made(self.at, !clean, topic, qos, scene.trace.now()))
+        });
+        let will = self.character.will.zip(payload.as_deref()).map(|(wish, payload)| mqtt::Will {
+            topic: wish.topic,
+            payload,
+            qos: wish.qos,
+            retain: wish.retain,
+        });
         let mut wire = Wire::default();
         wire.send(|out| {
             let connect = Connect {
                 client_id: &self.character.client_id,
                 clean_session: clean,
                 keep_alive_secs: 0,
-                will: None,
+                will,
                 username: None,
                 password: None,
             };
@@ -253,6 +291,7 @@ impl Client {
         let arrives = scene.chance.permille(500);
         if arrives && scene.chance.permille(500) {
             scene.wires[wire].send(client::disconnect);
+            scene.account.said_goodbye(self.at);
         }
         scene.trace.note(format_args!("client {} leaves wire {wire}", self.at));
         scene.wires[wire].leave(arrives);
@@ -260,6 +299,7 @@ impl Client {
     }
 
     fn gone(&mut self, scene: &mut Scene) {
+        scene.account.ended(self.at, scene.millis);
         // What was agreed on a clean session ends with the connection.
         if let Stage::Online { clean: true } = self.stage {
             self.forget(scene);
@@ -362,6 +402,9 @@ impl Client {
         let some = if scene.is_ending { all } else { all.min(1 + scene.chance.below(4)) };
         for ack in self.acks.drain(..some).collect::<Vec<_>>() {
             scene.trace.note(format_args!("client {} {ack:?}", self.at));
+            if let Ack::Had(packet_id) = ack {
+                scene.account.answers(self.at, packet_id);
+            }
             self.write(scene, |out| match ack {
                 Ack::Had(packet_id) => client::puback(out, packet_id),
                 Ack::Received(packet_id) => client::pubrec(out, packet_id),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::{AppendError, Committed, CommittedBatch, CommittedBatches, Pos};
 
+use super::groups::Mail;
 use super::site::Looked;
 
 /// Something that has come to a worker.
@@ -19,6 +20,8 @@ pub enum Arrival {
     Settled(Result<Committed, AppendError>),
     /// What was looked up for one of its clients.
     Looked(Looked),
+    /// What was said of a group.
+    Said(Mail),
 }
 
 /// The doors of all workers.
@@ -77,6 +80,17 @@ impl Doors {
     /// A worker hands messages to another.
     pub fn cross(&self, to: usize, batch: Arc<[u8]>) {
         self.lock().doors[to].arrivals.push_back(Arrival::Crossed(batch));
+    }
+
+    /// Something is said to a worker.
+    pub fn say(&self, to: usize, mail: Mail) {
+        self.lock().doors[to].arrivals.push_back(Arrival::Said(mail));
+    }
+
+    /// How far the log has come: whatever of it comes to a worker's door from now on stands there or beyond.
+    #[must_use]
+    pub fn watermark(&self, worker: usize) -> Pos {
+        self.lock().doors[worker].watermark
     }
 
     /// Something was looked up.

@@ -7,20 +7,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::limits::InstanceLimits;
+use contract::subscription::SHARED_PREFIX;
 use contract::time::UnixMillis;
 use engine::conformance::wait;
 use engine::{CommittedBatch, Key, Pos, ReadError};
-use engine_embedded::Options;
 use engine_embedded::documents::MemoryDocuments;
 use engine_embedded::memory_disk::{MemoryDisk, Stop};
 use engine_embedded::stepping::Stepped;
+use engine_embedded::{Options, Writing};
 use mqtt::FirstPacket;
-use router::{Epochs, RouteTable};
-use session::{Bounds, Lasting, Part, Rules, StoredParts};
+use router::{Epochs, RouteTable, Scratch};
+use session::{Bounds, GROUP_PREFIX, Lasting, Part, StoredParts, Will};
 
 use super::account::Wrong;
+use super::conditions::Conditions;
 use super::doors::Doors;
-use super::plan::{INSTANCES, Plan};
+use super::faults::Faults;
+use super::groups::Groups;
+use super::plan::{INSTANCES, Plan, TOPICS};
 use super::scene::Scene;
 use super::site::{EPOCH_MILLIS, Site, instance_at};
 use super::surroundings::Connecting;
@@ -32,22 +36,14 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Documents of one page.
 const SCAN: usize = 100;
 
+/// How much more than its bound documents may take in memory.
+const OVERLAY_TIMES: usize = 2;
+
+/// What a worker may have handed in and not been told about, about.
+const HANDED_IN_BYTES_MAX: usize = 64 * 1024;
+
 /// What is written of unsynced work, at most, when it is torn.
 const TORN_BYTES_MAX: usize = 2_048;
-
-/// Under what conditions a run takes place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Conditions {
-    /// What sessions keep to.
-    pub rules: Rules,
-    /// A disk that loses power within one write may have written the end of it and not the middle.
-    pub holes: bool,
-}
-
-impl Conditions {
-    /// Those under which nothing may go wrong.
-    pub const ORDINARY: Self = Self { rules: Rules::ALL, holes: false };
-}
 
 /// A machine and the node on it.
 pub struct Node {
@@ -55,16 +51,17 @@ pub struct Node {
     conditions: Conditions,
     disk: MemoryDisk,
     documents: MemoryDocuments,
+    faults: Faults,
     now: Arc<AtomicU64>,
     /// The disk does nothing any more after some of its steps: the machine is about to stop.
     is_doomed: bool,
-    /// What was not synced has been torn: there may be holes in it.
-    is_torn: bool,
     up: Option<Up>,
     /// How often it has stopped.
     pub crashes: usize,
-    /// How often it found a hole in what it had not synced.
-    pub holes: usize,
+    /// How often it found an unfinished end of what it had not synced.
+    pub cuts: usize,
+    /// How often the disk has begun to fail, or ceased to.
+    pub faults_seen: usize,
 }
 
 /// The node while it runs.
@@ -83,12 +80,13 @@ impl Node {
             conditions,
             disk: MemoryDisk::default(),
             documents: MemoryDocuments::default(),
+            faults: Faults::default(),
             now: Arc::new(AtomicU64::new(0)),
             is_doomed: false,
-            is_torn: false,
             up: None,
             crashes: 0,
-            holes: 0,
+            cuts: 0,
+            faults_seen: 0,
         }
     }
 
@@ -105,8 +103,9 @@ impl Node {
     }
 
     /// Time passes.
-    pub fn pass(&self, millis: u64) {
+    pub fn pass(&self, millis: u64, scene: &mut Scene) {
         self.now.fetch_add(millis, Ordering::Relaxed);
+        scene.millis = self.now.load(Ordering::Relaxed);
         if let Some(up) = &self.up {
             up.site.now.set(self.now.load(Ordering::Relaxed));
         }
@@ -143,7 +142,6 @@ impl Node {
         self.crashes += 1;
         self.up = None;
         self.is_doomed = false;
-        self.is_torn |= matches!(stop, Stop::Drawn(_));
         self.disk = self.disk.after(stop);
         let unpersisted = self.documents.unpersisted_steps();
         self.documents = match stop {
@@ -152,8 +150,28 @@ impl Node {
                 self.documents.after_stop(scene.chance.below(unpersisted + 1))
             }
         };
+        self.faults.go_on(&self.disk, &self.documents);
         scene.trace.note(format_args!("the machine stops: {stop:?}"));
+        scene.account.crashed(scene.millis);
         scene.cut_wires();
+    }
+
+    /// The disk begins to fail in some way, or ceases to.
+    pub fn change_faults(&mut self, scene: &mut Scene) {
+        self.faults_seen += 1;
+        let fault = self.faults.change(&self.disk, &self.documents, &mut scene.chance);
+        scene.trace.note(format_args!("faults change: {fault:?}, {:?}", self.faults));
+    }
+
+    /// The disk fails no more.
+    pub fn heal(&mut self) {
+        self.faults.heal(&self.disk, &self.documents);
+    }
+
+    /// Whether the log stores nothing any more until the node is started again.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| matches!(up.engine.health().writing, Writing::Failed { .. }))
     }
 }
 
@@ -172,10 +190,10 @@ impl Node {
         };
         let engine = match Stepped::open(&options) {
             Ok(engine) => engine,
-            Err(_) if self.is_doomed => return Ok(false),
+            Err(_) if self.is_doomed || self.faults.are_there() => return Ok(false),
             Err(error) => return Err(format!("the engine cannot be opened: {error}")),
         };
-        self.holes += engine.health().damage.len();
+        self.cuts += usize::from(engine.stats().cut_bytes > 0);
         let up = self.boot(engine, scene)?;
         self.up = Some(up);
         scene.trace.note(format_args!("the node is up"));
@@ -184,12 +202,12 @@ impl Node {
 
     fn boot(&self, engine: Stepped, scene: &mut Scene) -> Result<Up, Wrong> {
         let damage = engine.health().damage;
-        if !damage.is_empty() && !self.is_torn {
+        if !damage.is_empty() {
             return Err(format!("what was synced is damaged: {damage:?}"));
         }
         let log = engine.log();
         let head = log.bounds(SHARD).map_err(|error| format!("the log has no bounds: {error}"))?.head;
-        scene.trace.note(format_args!("the log goes on at {head}, {} holes", damage.len()));
+        scene.trace.note(format_args!("the log goes on at {head}"));
         let doors = Doors::new(self.plan.workers, head);
         let shown = doors.clone();
         log.follow(SHARD, Box::new(move |batches| shown.show(batches)))
@@ -208,17 +226,19 @@ impl Node {
             replay: engine.replay(),
             doors,
             routes: routes.collect(),
+            groups: RefCell::new(Groups::default()),
             lookups: RefCell::new(VecDeque::new()),
             bounds: Bounds::from(&limits),
-            always: self.plan.always,
-            rules: self.conditions.rules,
+            plan: self.plan.clone(),
+            conditions: self.conditions,
+            wills_not_before: scene.millis + self.plan.grace_millis,
             run: scene.chance.draw().to_be_bytes(),
             now: Cell::new(self.now.load(Ordering::Relaxed)),
             incarnations: Cell::new(0),
-            is_damaged: !damage.is_empty(),
         };
         let mut workers: Vec<_> = (0..self.plan.workers).map(|at| Worker::new(at, head)).collect();
         restore(&engine, &site, &mut workers)?;
+        restore_groups(&engine, &site, &mut workers)?;
         Ok(Up { engine, site, workers })
     }
 }
@@ -253,7 +273,8 @@ fn see(batch: &CommittedBatch, scene: &mut Scene) -> Result<(), Wrong> {
     for (index, envelope) in (0..).zip(batch.batch.iter()) {
         let envelope = envelope.map_err(|error| format!("a stored message cannot be read: {error}"))?;
         let instance = instance_at(envelope.instance).ok_or("a message of no instance")?;
-        scene.account.logged(instance, Pos { record: batch.record, index }, &envelope)?;
+        let (pos, at) = (Pos { record: batch.record, index }, scene.trace.now());
+        scene.account.logged(instance, pos, &envelope, at)?;
     }
     scene.account.saw_record(batch.record);
     Ok(())
@@ -292,6 +313,24 @@ fn restore(engine: &Stepped, site: &Site, workers: &mut [Worker]) -> Result<(), 
     }
 }
 
+/// Gives each group that has a member what is stored of it; of the others it is deleted.
+fn restore_groups(engine: &Stepped, site: &Site, workers: &mut [Worker]) -> Result<(), Wrong> {
+    // There are fewer groups than a page holds.
+    let page = wait(engine.state().scan_all(GROUP_PREFIX.as_bytes(), None, SCAN));
+    for (instance, key, document) in page.map_err(|error| error.to_string())? {
+        let name = String::from_utf8_lossy(&key.as_bytes()[GROUP_PREFIX.len()..]).into_owned();
+        let filter =
+            [SHARED_PREFIX, &name].concat().parse().map_err(|_| format!("`{name}` names no group"))?;
+        let text = (instance_at(instance).ok_or("a group of no instance")?, filter);
+        if site.groups.borrow().find(&text).is_some() {
+            site.groups.borrow_mut().stored.insert(text, document.body.clone());
+        } else {
+            workers[0].delete_group(text);
+        }
+    }
+    Ok(())
+}
+
 /// The worker of a client.
 fn worker_of(client_id: &str, instance: usize, workers: usize) -> usize {
     let sum: usize = client_id.bytes().map(usize::from).sum();
@@ -326,7 +365,12 @@ impl Node {
         let FirstPacket::Connect(connect) = first else { return Err("no CONNECT of 3.1.1".to_owned()) };
         let name = (scene.account.instance_of(client), connect.client_id.to_owned());
         let worker = worker_of(&name.1, name.0, up.workers.len());
-        up.workers[worker].accept(Connecting { name, wire, clean: connect.clean_session });
+        let will = connect.will.as_ref().map(Will::accept).transpose();
+        let mut will = will.map_err(|refusal| format!("a will is refused: {refusal:?}"))?;
+        if let Some(will) = will.as_mut().filter(|_| !connect.clean_session) {
+            will.delay_secs = up.site.plan.will_delay_secs;
+        }
+        up.workers[worker].accept(Connecting { name, wire, clean: connect.clean_session, will });
         Ok(())
     }
 
@@ -338,7 +382,19 @@ impl Node {
             scene.trace.note(format_args!("the log has record {}", batch.record));
             see(&batch, scene)?;
         }
+        self.check_overlay()?;
         Ok(worked)
+    }
+
+    /// However many documents change, few of them are in memory: beyond its bound the log takes nothing that changes one,
+    /// but for what had been handed in.
+    fn check_overlay(&self) -> Result<(), Wrong> {
+        let Some(up) = &self.up else { return Ok(()) };
+        let bytes = up.engine.overlay_bytes();
+        if bytes > self.plan.overlay_bytes_max * OVERLAY_TIMES + HANDED_IN_BYTES_MAX * up.workers.len() {
+            return Err(format!("{bytes} bytes of documents are in memory"));
+        }
+        Ok(())
     }
 
     /// The view seals, and puts documents away.
@@ -366,6 +422,35 @@ impl Node {
                 && up.site.lookups.borrow().is_empty()
                 && up.workers.iter().all(Worker::is_idle)
         })
+    }
+
+    /// What is stored of sessions, by their keys.
+    pub fn stored_sessions(&self) -> Result<Vec<String>, Wrong> {
+        let Some(up) = &self.up else { return Ok(Vec::new()) };
+        let mut stored = Vec::new();
+        for prefix in Part::ALL.map(Part::prefix).into_iter().chain([GROUP_PREFIX]) {
+            let page = wait(up.engine.state().scan_all(prefix.as_bytes(), None, SCAN));
+            let page = page.map_err(|error| error.to_string())?;
+            stored
+                .extend(page.iter().map(|(_, key, _)| String::from_utf8_lossy(key.as_bytes()).into_owned()));
+        }
+        Ok(stored)
+    }
+
+    /// Whether messages are logged for somebody who is away or was.
+    #[must_use]
+    pub fn logs_for_somebody(&self) -> bool {
+        let mut scratch = Scratch::new();
+        let mut is_wanted =
+            |routes: &RouteTable| TOPICS.iter().any(|topic| routes.matches(topic, &mut scratch).is_lasting());
+        self.up.as_ref().is_some_and(|up| up.site.routes.iter().any(|routes| is_wanted(&routes.borrow())))
+    }
+
+    /// Groups that have something left to hand out, though a member is there.
+    #[must_use]
+    pub fn unfinished_groups(&self) -> Vec<String> {
+        let workers = self.up.iter().flat_map(|up| &up.workers);
+        workers.flat_map(Worker::unfinished_groups).map(|text| format!("{} of {}", text.1, text.0)).collect()
     }
 
     /// Lasting sessions that it has.

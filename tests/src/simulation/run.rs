@@ -1,18 +1,22 @@
 //! One run: who takes the next step is drawn, until there have been enough; then everybody finishes what was begun, and
 //! the books are looked at.
 
+mod farewell;
+
 use super::account::Wrong;
 use super::chance::Chance;
 use super::client::{Character, Client};
-use super::node::{Conditions, Node};
+use super::conditions::Conditions;
+use super::node::Node;
 use super::plan::{INSTANCES, Plan};
 use super::scene::Scene;
+use super::site::EPOCH_MILLIS;
 
 /// Turns of everybody after which a run must have come to rest.
 const ENDING_MAX: usize = 4_000;
 
 /// What one run showed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Outcome {
     /// What was wrong, if anything was, with the last things that happened before.
     pub wrong: Option<(Wrong, String)>,
@@ -20,14 +24,37 @@ pub struct Outcome {
     pub digest: u64,
     /// How often the machine stopped.
     pub crashes: usize,
-    /// How often it found a hole in what it had not synced.
-    pub holes: usize,
+    /// How often it found an unfinished end of what it had not synced.
+    pub cuts: usize,
+    /// How often its disk began to fail in some way, or ceased to.
+    pub faults: usize,
     /// Messages that were acknowledged to their publishers.
     pub acknowledged: usize,
     /// First deliveries.
     pub delivered: u64,
     /// Deliveries that were repeated, as QoS 1 allows.
     pub repeated: u64,
+    /// Messages that sessions did not get, as they were told: expired ones, and those that were too many.
+    pub passed_over: u64,
+    /// Wills that were published.
+    pub wills: u64,
+    /// Messages that groups were owed.
+    pub shared: u64,
+}
+
+impl Outcome {
+    /// Adds what another run has done.
+    pub fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.cuts += other.cuts;
+        self.faults += other.faults;
+        self.acknowledged += other.acknowledged;
+        self.delivered += other.delivered;
+        self.repeated += other.repeated;
+        self.passed_over += other.passed_over;
+        self.wills += other.wills;
+        self.shared += other.shared;
+    }
 }
 
 /// A run and what is in it.
@@ -56,6 +83,7 @@ impl Run {
             clients: Vec::new(),
             plan: plan.clone(),
         };
+        run.scene.account.session_expiry_millis = u64::from(plan.session_expiry_secs) * 1_000;
         for character in plan.clients {
             run.add(character);
         }
@@ -63,7 +91,8 @@ impl Run {
     }
 
     fn add(&mut self, character: Character) {
-        self.scene.account.add_client(character.instance, character.lasting);
+        let name = (character.instance, character.client_id.clone());
+        self.scene.account.add_client(name, character.lasting);
         self.clients.push(Client::new(self.clients.len(), character));
     }
 
@@ -75,10 +104,14 @@ impl Run {
         Outcome {
             digest: self.scene.trace.digest(),
             crashes: self.node.crashes,
-            holes: self.node.holes,
+            cuts: self.node.cuts,
+            faults: self.node.faults_seen,
             acknowledged: account.acknowledged_messages(),
             delivered: account.delivered,
             repeated: account.repeated,
+            passed_over: account.passed_over,
+            wills: account.wills,
+            shared: account.shared,
             wrong: wrong.map(|wrong| (wrong, self.scene.trace.tail())),
         }
     }
@@ -86,15 +119,20 @@ impl Run {
     fn play(&mut self) -> Result<(), Wrong> {
         for _ in 0..self.plan.steps {
             self.step()?;
+            self.scene.account.check()?;
         }
         self.finish()?;
         self.scene.account.settled()?;
+        let unfinished = self.node.unfinished_groups();
+        if !unfinished.is_empty() {
+            return Err(format!("not all was handed out: {unfinished:?}"));
+        }
         self.check_retained()?;
         let lasting = self.clients.iter().filter(|client| client.character.lasting).count();
         if self.node.sessions() > lasting {
             return Err(format!("{} sessions of {lasting} clients", self.node.sessions()));
         }
-        Ok(())
+        self.leave_for_good()
     }
 
     fn step(&mut self) -> Result<(), Wrong> {
@@ -106,6 +144,10 @@ impl Run {
             }
             if !self.node.start(scene)? {
                 self.node.crash(scene);
+                // Somebody sees to the disk.
+                if scene.chance.permille(200) {
+                    self.node.heal();
+                }
             }
             return Ok(());
         }
@@ -121,8 +163,12 @@ impl Run {
             }
             return Ok(());
         }
-        if self.node.is_doomed() && scene.chance.permille(50) {
+        if (self.node.is_doomed() || self.node.has_failed()) && scene.chance.permille(50) {
             self.node.crash(scene);
+            return Ok(());
+        }
+        if scene.chance.below(10_000) < self.plan.faults_per_10_000 {
+            self.node.change_faults(scene);
             return Ok(());
         }
         match scene.chance.below(100) {
@@ -141,7 +187,10 @@ impl Run {
             88..97 => drop(self.node.look_up(scene)),
             97 => self.node.step_view(false, scene),
             98 => self.node.step_view(true, scene),
-            _ => self.node.pass(1 + scene.chance.draw() % 5_000),
+            _ => {
+                let millis = 1 + scene.chance.draw() % 5_000;
+                self.node.pass(millis, scene);
+            }
         }
         Ok(())
     }
@@ -163,17 +212,30 @@ impl Run {
     fn finish(&mut self) -> Result<(), Wrong> {
         self.scene.is_ending = true;
         self.scene.trace.note(format_args!("the end begins"));
-        if self.node.is_doomed() {
+        self.node.heal();
+        self.be_up()?;
+        self.come_to_rest()
+    }
+
+    /// The node runs and is well.
+    fn be_up(&mut self) -> Result<(), Wrong> {
+        if self.node.is_doomed() || self.node.has_failed() {
             self.node.crash(&mut self.scene);
         }
-        if !self.node.is_up() {
-            self.node.start(&mut self.scene)?;
+        if !self.node.is_up() && !self.node.start(&mut self.scene)? {
+            return Err("the node does not start".to_owned());
         }
+        Ok(())
+    }
+
+    fn come_to_rest(&mut self) -> Result<(), Wrong> {
         for turn in 0..ENDING_MAX {
             let before = self.scene.trace.now();
             self.turn(turn)?;
+            self.scene.account.check()?;
             let is_over = before == self.scene.trace.now()
                 && self.node.is_idle()
+                && self.node.unfinished_groups().is_empty()
                 && self.scene.opened.is_empty()
                 && self.clients.iter().all(|client| !client.must_settle() || client.is_settled());
             if is_over {
@@ -195,6 +257,11 @@ impl Run {
                 client.read(scene)?;
             }
         }
+        self.turn_of_node(turn)
+    }
+
+    fn turn_of_node(&mut self, turn: usize) -> Result<(), Wrong> {
+        let scene = &mut self.scene;
         self.node.rounds(scene)?;
         while self.node.step_log(scene)? {}
         while self.node.look_up(scene) {}
@@ -209,7 +276,7 @@ impl Run {
         for instance in 0..INSTANCES {
             let at = self.clients.len();
             self.add(Character::newcomer(instance));
-            let expected = self.scene.account.retained(instance);
+            let expected = self.scene.account.retained(instance, EPOCH_MILLIS + self.scene.millis);
             self.finish_newcomer(at)?;
             let found = self.scene.account.retained_had(at);
             if expected != found {

@@ -22,6 +22,8 @@ pub struct Scene {
     pub opened: VecDeque<(WireId, ClientAt)>,
     /// Nothing new is begun any more.
     pub is_ending: bool,
+    /// Milliseconds since the run began.
+    pub millis: u64,
 }
 
 impl Scene {
@@ -35,6 +37,7 @@ impl Scene {
             wires: Vec::new(),
             opened: VecDeque::new(),
             is_ending: false,
+            millis: 0,
         }
     }
 

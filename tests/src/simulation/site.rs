@@ -2,20 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 
 use contract::ids::InstanceId;
 use contract::qos::Qos;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
-use engine::{Log, Pos, QueryError, Replay, ReplayFilter, ReplayPage, ReplayQuery, RetainedPage};
+use engine::{Log, QueryError, Replay, RetainedPage};
 use router::{ClientKey, RouteTable};
-use session::{Bounds, Millis, Rules};
+use session::{Bounds, Millis};
 
 use super::chance::Chance;
+use super::conditions::Conditions;
 use super::doors::Doors;
-use super::plan::INSTANCES;
+use super::groups::Groups;
+use super::paging::{Look, Page, PageWanted};
+use super::plan::{INSTANCES, Plan};
 
 /// Retained messages of one page.
 const RETAINED_PAGE: usize = 2;
@@ -30,22 +32,24 @@ pub struct Site {
     pub doors: Doors,
     /// Who wants what, by instance.
     pub routes: Vec<RefCell<RouteTable>>,
+    /// Shared subscriptions.
+    pub groups: RefCell<Groups>,
     /// What is to be looked up, the oldest first.
     pub lookups: RefCell<VecDeque<Lookup>>,
     /// What a client may use.
     pub bounds: Bounds,
-    /// By instance: every message of QoS 1 and 2 is logged.
-    pub always: [bool; INSTANCES],
-    /// What sessions keep to.
-    pub rules: Rules,
+    /// What this run is like.
+    pub plan: Plan,
+    /// Which rules hold.
+    pub conditions: Conditions,
+    /// Before that time no will of a restored session is published, in milliseconds since the run began.
+    pub wills_not_before: u64,
     /// Part of every batch's id: another in each run of the node.
     pub run: [u8; 8],
     /// Milliseconds since the run began.
     pub now: Cell<u64>,
     /// Sessions and their followers so far.
     pub incarnations: Cell<u64>,
-    /// A crash has left a hole in what was not synced.
-    pub is_damaged: bool,
 }
 
 /// Something to look up for a client.
@@ -64,8 +68,8 @@ pub struct Lookup {
 /// What is to be looked up.
 #[derive(Clone, Debug)]
 pub enum Wanted {
-    /// Stored messages that any of the filters matches.
-    Page(Vec<(TopicFilter, Pos)>, Range<Pos>),
+    /// Stored messages for a session.
+    Page(PageWanted),
     /// Retained messages behind a topic, for a subscription.
     Retained(TopicFilter, Qos, Option<Box<str>>),
 }
@@ -85,7 +89,7 @@ pub struct Looked {
 #[derive(Debug)]
 pub enum Found {
     /// Stored messages.
-    Page(Result<ReplayPage, QueryError>),
+    Page(Result<Page, QueryError>),
     /// Retained ones.
     Retained(Result<RetainedPage, QueryError>),
 }
@@ -124,7 +128,10 @@ impl Site {
         };
         let Some(Lookup { worker, client, instance, wanted }) = lookup else { return false };
         let found = match &wanted {
-            Wanted::Page(filters, range) => Found::Page(self.page(instance, filters, range, chance)),
+            Wanted::Page(wanted) => {
+                let look = Look { replay: &*self.replay, instance, messages_max: 1 + chance.below(8) };
+                Found::Page(look.page(wanted))
+            }
             Wanted::Retained(filter, _, after) => Found::Retained(self.replay.retained(
                 instance_id(instance),
                 filter,
@@ -135,28 +142,6 @@ impl Site {
         };
         self.doors.found(worker, Looked { client, wanted, found });
         true
-    }
-
-    fn page(
-        &self,
-        instance: usize,
-        filters: &[(TopicFilter, Pos)],
-        range: &Range<Pos>,
-        chance: &mut Chance,
-    ) -> Result<ReplayPage, QueryError> {
-        let filters: Vec<_> =
-            filters.iter().map(|(filter, since)| ReplayFilter { filter, since: *since }).collect();
-        let query = ReplayQuery {
-            filters: &filters,
-            from: range.start,
-            to: range.end,
-            qos_min: Qos::AtLeastOnce,
-            history_only: false,
-            stored_since: UnixMillis(0),
-            messages_max: 1 + chance.below(8),
-            bytes_max: 64 * 1024,
-        };
-        self.replay.replay(instance_id(instance), &query)
     }
 }
 

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::{Batch, Envelope, Pos, RetentionClass};
 use mqtt::{PacketId, Publish};
 use router::{ClientKey, RouteSet, Scratch, Subscriber, WorkerId};
-use session::{Accepted, ChangeId, Close, Sink};
+use session::{Accepted, ChangeId, Close, PassedOver, SHARED_QOS_MAX, Sink, Will};
 
+use super::account::Number;
+use super::groups::{Membership, Text, shared};
 use super::site::{Site, instance_id};
 use super::wire::WireId;
 
@@ -28,6 +31,8 @@ pub struct Connecting {
     pub wire: WireId,
     /// Whether it asks for a clean session.
     pub clean: bool,
+    /// What is to be published when it goes.
+    pub will: Option<Box<Will>>,
 }
 
 /// Who is told what when a batch is settled.
@@ -39,8 +44,16 @@ pub struct Debts {
     pub written: Vec<(Name, u64, ChangeId)>,
     /// Clients whose old session was discarded.
     pub connacks: Vec<Connecting>,
+    /// Sessions whose documents are deleted, each with the number of the deletion.
+    pub deleted: Vec<(Name, u64)>,
     /// Topics on which messages of clients are under way.
     pub topics: Vec<(Name, String)>,
+    /// Wills.
+    pub wills: Vec<Number>,
+    /// Groups whose documents are written.
+    pub groups: Vec<ClientKey>,
+    /// Groups whose documents are deleted.
+    pub ended: Vec<Text>,
 }
 
 /// A batch that is being made, and what hangs on it.
@@ -52,6 +65,50 @@ pub struct Making {
     pub debts: Debts,
     /// Topics on which a client's messages are on their way into the log, and how many.
     pub fading: BTreeMap<(Name, String), usize>,
+}
+
+impl Making {
+    /// Whether a client's message goes into the log.
+    pub fn is_logged(&self, site: &Site, name: &Name, publish: &Publish<'_>, route: &RouteSet) -> bool {
+        let fading = (name.clone(), publish.topic.to_owned());
+        let is_kept = site.plan.always[name.0] || route.is_lasting();
+        publish.retain
+            || (publish.qos != Qos::AtMostOnce && is_kept)
+            // It would overtake one that is on its way [MQTT-4.6.0-6].
+            || self.fading.contains_key(&fading)
+    }
+
+    /// Adds a client's message to the batch.
+    pub fn append(&mut self, site: &Site, name: &Name, publish: &Publish<'_>) {
+        let now = site.time_of_day();
+        let expiry = site.plan.expiry_of(publish.topic);
+        let envelope = Envelope {
+            instance: instance_id(name.0),
+            qos: publish.qos,
+            retain: publish.retain,
+            history: false,
+            retention: Some(RetentionClass::Day),
+            stored_at: now,
+            expires_at: expiry.map(|millis| UnixMillis(now.0 + millis)),
+            workers: 0,
+            topic: publish.topic,
+            publisher: &name.1,
+            payload: publish.payload,
+        };
+        self.batch.append(&envelope).expect("a short message");
+        let topic = (name.clone(), publish.topic.to_owned());
+        *self.fading.entry(topic.clone()).or_default() += 1;
+        self.debts.topics.push(topic);
+    }
+
+    /// A message of this topic is on its way no more.
+    pub fn settle_topic(&mut self, topic: &(Name, String)) {
+        let Some(count) = self.fading.get_mut(topic) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.fading.remove(topic);
+        }
+    }
 }
 
 /// A message that is in no log.
@@ -90,42 +147,16 @@ pub struct Effects {
     pub relayed: Vec<Relayed>,
     /// New subscriptions, whose retained messages are wanted.
     pub subscribed: Vec<(TopicFilter, Qos)>,
+    /// Messages of pages that the session has taken on.
+    pub took: Vec<Pos>,
+    /// Messages of pages that it will not have.
+    pub passed_over: Vec<(Pos, PassedOver)>,
+    /// Messages of groups that the client has acknowledged.
+    pub shared_done: Vec<(u64, Pos)>,
+    /// Groups that the client has left.
+    pub left: Vec<ClientKey>,
     /// The session is over.
     pub closed: Option<Close>,
-}
-
-impl Surroundings<'_> {
-    fn is_logged(&self, publish: &Publish<'_>, route: &RouteSet) -> bool {
-        let fading = (self.name.clone(), publish.topic.to_owned());
-        let is_kept = self.site.always[self.name.0] || route.is_lasting();
-        publish.retain
-            || (publish.qos != Qos::AtMostOnce && is_kept)
-            // It would overtake one that is on its way [MQTT-4.6.0-6].
-            || self.making.fading.contains_key(&fading)
-    }
-
-    fn log(&mut self, publish: &Publish<'_>) {
-        let envelope = Envelope {
-            instance: instance_id(self.name.0),
-            qos: publish.qos,
-            retain: publish.retain,
-            history: false,
-            retention: Some(RetentionClass::Day),
-            stored_at: self.site.time_of_day(),
-            expires_at: None,
-            workers: 0,
-            topic: publish.topic,
-            publisher: &self.name.1,
-            payload: publish.payload,
-        };
-        self.making.batch.append(&envelope).expect("a short message");
-        let topic = (self.name.clone(), publish.topic.to_owned());
-        *self.making.fading.entry(topic.clone()).or_default() += 1;
-        self.making.debts.topics.push(topic);
-        if let Some(packet_id) = publish.packet_id {
-            self.making.debts.owed.push((self.key, packet_id));
-        }
-    }
 }
 
 impl Sink for Surroundings<'_> {
@@ -133,14 +164,30 @@ impl Sink for Surroundings<'_> {
         self.output
     }
 
-    fn watermark(&self) -> Pos {
-        self.watermark
+    fn since(&self, filter: &TopicFilter) -> Pos {
+        let groups = self.site.groups.borrow();
+        groups.find(&(self.name.0, filter.clone())).map_or(self.watermark, |group| group.start)
+    }
+
+    fn shared_done(&mut self, group: u64, pos: Pos) {
+        self.effects.shared_done.push((group, pos));
+    }
+
+    fn took(&mut self, pos: Pos, _bytes: u32) {
+        self.effects.took.push(pos);
+    }
+
+    fn passed_over(&mut self, pos: Pos, why: PassedOver) {
+        self.effects.passed_over.push((pos, why));
     }
 
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal> {
         let route = self.site.routes[self.name.0].borrow().matches(publish.topic, self.scratch);
-        if self.is_logged(publish, &route) {
-            self.log(publish);
+        if self.making.is_logged(self.site, self.name, publish, &route) {
+            self.making.append(self.site, self.name, publish);
+            if let Some(packet_id) = publish.packet_id {
+                self.making.debts.owed.push((self.key, packet_id));
+            }
             return Ok(Accepted::Later);
         }
         self.effects.relayed.push(Relayed {
@@ -153,6 +200,13 @@ impl Sink for Surroundings<'_> {
     }
 
     fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+        if shared(filter).is_some() {
+            let granted = asked.min(SHARED_QOS_MAX);
+            let connection = Some((self.worker.index(), self.key));
+            let membership = Membership { connection, granted, lasting: self.kept.is_some() };
+            self.site.join(&(self.name.0, filter.clone()), self.name, membership, None);
+            return Ok(granted);
+        }
         let subscriber = Subscriber { worker: self.worker, client: self.key, qos: asked };
         let mut routes = self.site.routes[self.name.0].borrow_mut();
         routes.insert(filter, subscriber, SUBSCRIPTIONS_MAX)?;
@@ -167,6 +221,12 @@ impl Sink for Surroundings<'_> {
     }
 
     fn unsubscribe(&mut self, filter: &TopicFilter) {
+        let text = (self.name.0, filter.clone());
+        let group = self.site.groups.borrow().find(&text).map(|group| group.key);
+        if let Some(group) = group {
+            self.effects.left.push(group);
+            return self.site.leave(&text, self.name);
+        }
         let mut routes = self.site.routes[self.name.0].borrow_mut();
         routes.remove(filter, self.worker, self.key);
         if self.kept.as_mut().is_some_and(|kept| kept.remove(filter)) {

@@ -2,22 +2,29 @@
 //! packets are read; then what sessions have changed goes into the batch that holds the messages they came with; then
 //! the batch is handed in, and what was written is sent.
 
+mod homes;
+mod members;
 mod membership;
+mod settling;
+mod sweeping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use contract::qos::Qos;
-use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
-use engine::{Append, Batch, BatchId, Change, Envelope, Pos, Shard};
+use engine::{Append, Batch, BatchId, Envelope, Pos, Shard};
 use router::{ClientKey, Scratch, WorkerId};
-use session::{Lasting, Part, Rendering, Session};
+use session::{Delivered, Lasting, Part, PassedOver, Rendering, Session};
 
-use super::account::Wrong;
+use super::account::{Account, Number, Wrong};
+use super::groups::Text;
+use super::paging::PageWanted;
 use super::scene::Scene;
 use super::site::{Lookup, Site, Wanted, instance_id};
 use super::surroundings::{Connecting, Debts, Effects, Making, Name, Relayed, Surroundings};
 use super::wire::WireId;
+use homes::{Home, Shared};
+
+pub use homes::group_key;
 
 /// The one shard of the log.
 pub const SHARD: Shard = Shard(0);
@@ -28,12 +35,19 @@ const PACKETS_MAX: usize = 4;
 /// A worker reads only while the log takes so much from it.
 const ROOM_BYTES: usize = 64 * 1024;
 
+/// Pages after which it is seen again whether too much waits.
+const PAGES_PER_CHECK: u32 = 3;
+
 /// A connected client.
 struct Connected {
     name: Name,
     wire: WireId,
     session: Session,
     output: Vec<u8>,
+    /// What its will says.
+    will: Option<Number>,
+    /// Groups that it has told that it has no room.
+    full_for: BTreeSet<ClientKey>,
 }
 
 /// What a worker knows of a lasting session, whether its client is here or away.
@@ -44,6 +58,29 @@ struct Kept {
     filters: BTreeSet<TopicFilter>,
     /// The session itself, while its client is away.
     away: Option<Box<Lasting>>,
+    /// There may be a document of the session before it, of messages received: that goes with its first own one.
+    follows: bool,
+    /// Too much has waited for it: it ends with the connection.
+    is_doomed: bool,
+    /// Pages since it was last seen whether too much waits; none: it has yet to be.
+    pages: Option<u32>,
+    /// A part of the log that is passed over when it is come to.
+    skip: Option<(Pos, Pos)>,
+}
+
+impl Kept {
+    fn new(site: &Site, away: Box<Lasting>) -> Self {
+        site.incarnations.set(site.incarnations.get() + 1);
+        Self {
+            incarnation: site.incarnations.get(),
+            filters: BTreeSet::new(),
+            away: Some(away),
+            follows: false,
+            is_doomed: false,
+            pages: None,
+            skip: None,
+        }
+    }
 }
 
 /// A worker.
@@ -52,10 +89,18 @@ pub struct Worker {
     id: WorkerId,
     clients: BTreeMap<ClientKey, Connected>,
     sessions: BTreeMap<Name, Kept>,
-    /// Names whose session was discarded, which may not be safe yet: it could come back.
-    discarding: BTreeSet<Name>,
+    /// Names whose session was discarded, which may not be safe yet: it could come back. Each with the
+    /// number of the deletion that is on its way into the log, if one is.
+    discarding: BTreeMap<Name, Option<u64>>,
+    deletions: u64,
+    /// Sessions that are not written in this round: where a rule is broken.
+    held_back: BTreeSet<Name>,
     /// The connection that is a name's now, from its CONNECT on.
     latest: BTreeMap<Name, WireId>,
+    /// Groups that are at home here.
+    homes: BTreeMap<ClientKey, Home>,
+    /// Groups that have ended and may have left a document; with whether its deletion is under way.
+    ending: BTreeMap<Text, bool>,
     connecting: VecDeque<Connecting>,
     making: Making,
     /// Messages for other workers.
@@ -82,8 +127,12 @@ impl Worker {
             id: WorkerId::new(at).expect("few workers"),
             clients: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            discarding: BTreeSet::new(),
+            discarding: BTreeMap::new(),
+            deletions: 0,
+            held_back: BTreeSet::new(),
             latest: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            ending: BTreeMap::new(),
             connecting: VecDeque::new(),
             making: Making::default(),
             crossing: BTreeMap::new(),
@@ -104,6 +153,7 @@ impl Worker {
     /// One round.
     pub fn round(&mut self, site: &Site, scene: &mut Scene) -> Result<(), Wrong> {
         self.take_arrivals(site, scene)?;
+        self.sweep(site, scene);
         while let Some(connecting) = self.connecting.pop_front() {
             self.connect(connecting, site, scene);
         }
@@ -112,10 +162,14 @@ impl Worker {
             self.read(key, site, scene)?;
         }
         self.ask_for_pages(site);
+        self.ask_for_groups(site);
         self.write_sessions();
+        self.write_groups(site, scene);
+        self.held_back.clear();
         self.send_crossing(site);
         self.submit(site, scene);
         self.flush(site, scene);
+        self.say_ready(site);
         self.check_bounds(site)
     }
 
@@ -142,7 +196,9 @@ impl Worker {
         let is_written =
             self.sessions.values().all(|kept| kept.away.as_ref().is_none_or(|it| !it.has_changes()))
                 && self.clients.values().all(|client| !client.session.has_changes());
-        self.pending.is_empty() && self.connecting.is_empty() && is_written && !has_output
+        let has_work =
+            !self.pending.is_empty() || !self.connecting.is_empty() || !self.making.batch.is_empty();
+        !has_work && self.ending.is_empty() && self.discarding.is_empty() && is_written && !has_output
     }
 
     /// Lasting sessions, here or away.
@@ -155,17 +211,32 @@ impl Worker {
         self.at
     }
 
-    pub(super) fn instance_of(&self, key: ClientKey) -> Option<usize> {
-        self.clients.get(&key).map(|client| client.name.0)
+    pub(super) fn name_of(&self, key: ClientKey) -> Option<Name> {
+        self.clients.get(&key).map(|client| client.name.clone())
+    }
+
+    /// Too much waits for a session: it ends with its connection.
+    pub(super) fn doom(&mut self, name: &Name) {
+        if let Some(kept) = self.sessions.get_mut(name) {
+            kept.is_doomed = true;
+        }
+    }
+
+    /// From here to there the log is passed over for a session when it comes to it.
+    pub(super) fn set_skip(&mut self, name: &Name, skip: Option<(Pos, Pos)>) {
+        if let Some(kept) = self.sessions.get_mut(name) {
+            kept.skip = skip;
+        }
     }
 
     fn read(&mut self, key: ClientKey, site: &Site, scene: &mut Scene) -> Result<(), Wrong> {
         let Some(client) = self.clients.get(&key) else { return Ok(()) };
         let wire = client.wire;
         for _ in 0..=scene.chance.below(PACKETS_MAX) {
-            if site.log.room_bytes(SHARD, self.origin()) < ROOM_BYTES || !self.clients.contains_key(&key) {
+            let has_room = site.log.room_bytes(SHARD, self.origin()) >= ROOM_BYTES;
+            let Some(will) = self.clients.get(&key).filter(|_| has_room).map(|client| client.will) else {
                 return Ok(());
-            }
+            };
             let Some(bytes) = scene.wires[wire].next_for_node() else {
                 if scene.wires[wire].client_gone {
                     self.end(key, site, scene);
@@ -174,6 +245,9 @@ impl Worker {
             };
             let frame = mqtt::frame(&bytes, usize::MAX).ok().flatten().ok_or("no whole packet")?;
             let packet = mqtt::decode(frame).map_err(|error| format!("no packet of a client: {error}"))?;
+            if let (mqtt::Packet::Disconnect, Some(will)) = (&packet, will) {
+                scene.account.heard_goodbye(will);
+            }
             let now = site.millis();
             self.call(key, site, scene, |session, _, sink| session.handle(now, packet, sink));
         }
@@ -212,11 +286,23 @@ impl Worker {
         call(&mut client.session, &mut self.rendering, &mut sink);
         let effects = sink.effects;
         let instance = client.name.0;
+        let (name, now) = (&client.name, site.time_of_day().0);
+        for pos in effects.took {
+            scene.account.took(name, pos, now);
+        }
+        for (pos, why) in effects.passed_over {
+            scene.trace.note(format_args!("{name:?} does not get what stands at {pos}: {why:?}"));
+            match why {
+                PassedOver::MessageExpired => scene.account.expired(name, pos, now),
+                PassedOver::TooLong => {}
+            }
+        }
         for (filter, qos) in effects.subscribed {
             self.look_up(site, key, instance, Wanted::Retained(filter, qos, None));
         }
+        self.tell_shared(key, &effects.shared_done, &effects.left, site);
         for relayed in effects.relayed {
-            self.relay(instance, &relayed);
+            self.relay(instance, &relayed, site, &mut scene.account);
         }
         if let Some(close) = effects.closed {
             scene.trace.note(format_args!("node closes {key:?}: {close:?}"));
@@ -236,7 +322,12 @@ impl Worker {
             };
             let filters = client.session.lasting().into_iter().flat_map(Lasting::replay_filters);
             let filters = filters.map(|(filter, since)| (filter.clone(), since)).collect();
-            let wanted = Wanted::Page(filters, range);
+            let Some(kept) = self.sessions.get_mut(&client.name) else { continue };
+            let is_checked = kept.pages.is_some_and(|pages| pages < PAGES_PER_CHECK);
+            kept.pages = Some(if is_checked { kept.pages.unwrap_or(0) + 1 } else { 0 });
+            // What is passed over already is not counted again.
+            let bounds = site.plan.queue.filter(|_| !is_checked && kept.skip.is_none());
+            let wanted = Wanted::Page(PageWanted { filters, range, bounds, skip: kept.skip });
             let lookup = Lookup { worker: self.at, client: *key, instance: client.name.0, wanted };
             site.lookups.borrow_mut().push_back(lookup);
         }
@@ -245,9 +336,9 @@ impl Worker {
 
 // --- messages ---
 impl Worker {
-    fn relay(&mut self, instance: usize, relayed: &Relayed) {
+    fn relay(&mut self, instance: usize, relayed: &Relayed, site: &Site, account: &mut Account) {
         let Relayed { route, topic, payload, qos } = relayed;
-        self.deliver(route.of(self.id), topic, payload, *qos, None);
+        self.deliver(route.of(self.id), Shared { topic, payload, qos: *qos, pos: None }, site, account);
         let others = (0..u64::BITS as usize).filter(|at| *at != self.at && route.workers() & (1 << at) != 0);
         for other in others {
             let envelope = Envelope {
@@ -280,20 +371,29 @@ impl Worker {
         pos: Option<Pos>,
         envelope: &Envelope<'_>,
         site: &Site,
+        account: &mut Account,
     ) {
         let route = site.routes[instance].borrow().matches(envelope.topic, &mut self.scratch);
-        self.deliver(route.of(self.id), envelope.topic, envelope.payload, envelope.qos, pos);
+        let Envelope { topic, payload, qos, .. } = *envelope;
+        self.deliver(route.of(self.id), Shared { topic, payload, qos, pos }, site, account);
     }
 
-    fn deliver(&mut self, to: &[router::Target], topic: &str, payload: &[u8], qos: Qos, pos: Option<Pos>) {
+    fn deliver(&mut self, to: &[router::Target], message: Shared<'_>, site: &Site, account: &mut Account) {
+        let Shared { topic, payload, qos, pos } = message;
         for target in to {
-            let Some(client) = self.clients.get_mut(&target.client()) else { continue };
+            let Some(client) = self.clients.get_mut(&target.client()) else {
+                self.share(target.client(), message, site);
+                continue;
+            };
             let mut message = self.rendering.message(topic, payload, qos);
             let (session, output) = (&mut client.session, &mut client.output);
-            let _ = match pos {
+            let delivered = match pos {
                 Some(pos) => session.deliver_logged(pos, &mut message, target.qos(), output),
                 None => session.deliver(&mut message, target.qos(), output),
             };
+            if let (Delivered::Sent(_) | Delivered::Waiting(_), Some(pos)) = (delivered, pos) {
+                account.took_live(&client.name, pos);
+            }
         }
     }
 }
@@ -302,28 +402,6 @@ impl Worker {
 impl Worker {
     fn origin(&self) -> u16 {
         u16::try_from(self.at).unwrap_or(u16::MAX)
-    }
-
-    fn write_sessions(&mut self) {
-        let Making { batch, debts, .. } = &mut self.making;
-        let mut put = |name: &Name, part: Part, body: &[u8]| {
-            let key = document_key(part, &name.1);
-            let change = Change { instance: instance_id(name.0), key: &key, body: Some(body) };
-            batch.change(&change).expect("a short document");
-        };
-        for client in self.clients.values_mut().filter(|client| client.session.is_lasting()) {
-            let name = &client.name;
-            if let Some(id) = client.session.write_changes(|part, body| put(name, part, body)) {
-                let incarnation = self.sessions.get(name).map_or(0, |kept| kept.incarnation);
-                debts.written.push((name.clone(), incarnation, id));
-            }
-        }
-        for (name, kept) in &mut self.sessions {
-            let Some(lasting) = &mut kept.away else { continue };
-            if let Some(id) = lasting.write_changes(|part, body| put(name, part, body)) {
-                debts.written.push((name.clone(), kept.incarnation, id));
-            }
-        }
     }
 
     fn submit(&mut self, site: &Site, scene: &mut Scene) {
@@ -352,69 +430,6 @@ impl Worker {
             Err(refused) => {
                 scene.trace.note(format_args!("the log refuses: {}", refused.why));
                 self.settle_debts(debts, false, site, scene);
-            }
-        }
-    }
-
-    /// Hears what became of the oldest batch.
-    pub(super) fn settle(&mut self, is_stored: bool, site: &Site, scene: &mut Scene) {
-        if let Some(debts) = self.pending.pop_front() {
-            self.settle_debts(debts, is_stored, site, scene);
-        }
-    }
-
-    fn settle_debts(&mut self, debts: Debts, is_stored: bool, site: &Site, scene: &mut Scene) {
-        let Debts { owed, written, connacks, topics } = debts;
-        for topic in topics {
-            let left = self.making.fading.get_mut(&topic).map_or(0, |count| {
-                *count -= 1;
-                *count
-            });
-            if left == 0 {
-                self.making.fading.remove(&topic);
-            }
-        }
-        for (name, incarnation, id) in written {
-            let Some(kept) = self.sessions.get_mut(&name).filter(|kept| kept.incarnation == incarnation)
-            else {
-                continue;
-            };
-            match &mut kept.away {
-                Some(lasting) if is_stored => lasting.changes_committed(id),
-                Some(lasting) => lasting.changes_failed(id),
-                None => {
-                    let key =
-                        self.clients.iter().find(|(_, client)| client.name == name).map(|(key, _)| *key);
-                    let Some(key) = key else { continue };
-                    self.call(key, site, scene, |session, _, sink| {
-                        if is_stored {
-                            session.changes_committed(id, sink);
-                        } else {
-                            session.changes_failed(id, Refusal::StorageUnavailable, sink);
-                        }
-                    });
-                }
-            }
-        }
-        for (key, packet_id) in owed {
-            if is_stored {
-                if let Some(client) = self.clients.get_mut(&key) {
-                    client.session.committed(packet_id, &mut client.output);
-                }
-            } else {
-                self.call(key, site, scene, |session, _, sink| {
-                    session.not_committed(packet_id, Refusal::StorageUnavailable, sink);
-                });
-            }
-        }
-        for connecting in connacks {
-            if is_stored {
-                self.discarding.remove(&connecting.name);
-            }
-            if is_stored && self.latest.get(&connecting.name) == Some(&connecting.wire) {
-                self.begin(connecting, site, scene);
-            } else {
-                scene.wires[connecting.wire].close();
             }
         }
     }

@@ -5,7 +5,7 @@ use mqtt::client::{self, ServerPacket};
 use mqtt::{ConnectReturnCode, PacketId, Publish};
 
 use super::{Ack, Client, Kept, Outgoing, Stage};
-use crate::simulation::account::{Delivery, Wrong};
+use crate::simulation::account::{Delivery, Wrong, number_of};
 use crate::simulation::scene::Scene;
 
 impl Client {
@@ -57,8 +57,13 @@ impl Client {
         self.stage = Stage::Online { clean };
         match (clean, present, kept) {
             (true, true, _) => return Err(format!("client {} has a clean session that is old", self.at)),
-            (true, false, _) => self.kept = Kept::Absent,
-            (false, false, Kept::There) => return Err(format!("the session of client {} is lost", self.at)),
+            (true, false, _) => {
+                self.kept = Kept::Absent;
+                scene.account.began_anew(self.at);
+            }
+            (false, false, Kept::There) if !scene.account.may_be_over(self.at, scene.millis) => {
+                return Err(format!("the session of client {} is lost", self.at));
+            }
             (false, true, Kept::Absent) => {
                 return Err(format!("client {} has a session that was discarded", self.at));
             }
@@ -66,7 +71,11 @@ impl Client {
                 self.forget(scene);
                 self.kept = Kept::Unknown;
             }
-            (false, true, _) => {}
+            (false, true, _) => {
+                if scene.account.may_be_new(self.at) {
+                    self.received.clear();
+                }
+            }
         }
         for outgoing in self.outgoing.clone() {
             if outgoing.released {
@@ -98,6 +107,9 @@ impl Client {
         let is_new = match (qos, packet_id) {
             (Qos::AtLeastOnce, Some(packet_id)) => {
                 self.acks.push_back(Ack::Had(packet_id));
+                if let Some(number) = number_of(payload) {
+                    scene.account.has_under(self.at, packet_id, number);
+                }
                 true
             }
             (Qos::ExactlyOnce, Some(packet_id)) => {
@@ -168,6 +180,8 @@ impl Client {
         };
         if let Stage::Online { clean: false } = self.stage {
             self.kept = Kept::There;
+            let is_here = self.wire.is_some_and(|wire| !scene.wires[wire].node_gone);
+            scene.account.session_is_safe(self.at, is_here);
         }
         match granted {
             [] => {}
