@@ -144,6 +144,33 @@ async fn a_clean_start_ends_the_session_for_good() {
     assert_eq!(ear.ping().await, "pingresp");
 }
 
+/// A session that has ended may still be stored: whoever begins anew is told so when it is not.
+#[tokio::test]
+async fn a_new_session_begins_when_the_one_before_is_gone_for_good() {
+    let fixture = Fixture::start(1);
+    let mut ear = fixture.lasting_client("ear", false).await;
+    ear.subscribe(&[("a", AtLeastOnce)]).await;
+    ear.leave().await;
+    wait_for("the session", async || !fixture.log.keys(instance_id(1), "p/").is_empty()).await;
+
+    fixture.log.hold();
+    let token = fixture.sign(&claims(1, "ear"));
+    let mut clean = fixture.peer().await;
+    clean.connect(&connect("ear", &token)).await;
+    wait_for("the deletion", async || fixture.log.is_holding()).await;
+    let mut ear = fixture.peer().await;
+    ear.connect(&Connect { clean_session: false, ..connect("ear", &token) }).await;
+    let connecting = async { (ear.next().await, fixture.log.is_holding()) };
+    let storing = async {
+        assert_eq!(clean.next().await, "closed", "taken over");
+        assert_eq!(fixture.client(1, "bell").await.ping().await, "pingresp");
+        fixture.log.release();
+    };
+    let (connected, ()) = tokio::join!(connecting, storing);
+    assert_eq!(connected, ("connack 0".to_owned(), false));
+    assert_eq!(ear.subscribe(&[("b", AtLeastOnce)]).await, "1");
+}
+
 /// What could not be deleted is not found again, whatever its client does next.
 #[tokio::test]
 async fn a_session_that_could_not_be_deleted_does_not_come_back() {
