@@ -154,9 +154,17 @@ mod tests {
         commands.start().await.expect("starts");
         let group = commands.running.as_ref().map(|child| child.id().to_string()).expect("it runs");
         commands.kill().await.expect("killed");
-        let left = Command::new("pgrep").args(["-g", &group]).output();
-        // Where there is no pgrep, the kill itself has said that it succeeded.
-        assert!(left.is_ok_and(|left| left.stdout.is_empty()) || Command::new("pgrep").output().is_err());
+        // Those of the group whose parent was killed are there until they have been buried. Where there is no pgrep, the kill
+        // itself has said that it succeeded.
+        let is_gone = || {
+            let left = Command::new("pgrep").args(["-g", &group]).output();
+            left.map_or(true, |left| left.stdout.is_empty())
+        };
+        let begin = now();
+        while !is_gone() {
+            assert!(begin.elapsed() < STOP_TIME_MAX, "something of group {group} is left");
+            tokio::time::sleep(PERIOD).await;
+        }
     }
 
     #[tokio::test]
