@@ -193,7 +193,7 @@ impl Worker {
             lasting.set_expiry_secs(u32::try_from(expiry_secs).unwrap_or(u32::MAX));
         }
         if let Some(session) = client.lasting() {
-            session.pages.set(None);
+            session.queue.check_next();
             session.will_not_before.set(UnixMillis(0));
             // Also where nothing has changed: it may have been noted while it was away.
             self.note_changes(session);

@@ -10,13 +10,14 @@ use contract::refusal::Refusal;
 use contract::subscription::SHARED_PREFIX;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
-use engine::{CHANGE_HEADER_BYTES, Change, Pos};
+use engine::{CHANGE_HEADER_BYTES, Change};
 use router::ClientKey;
 use session::{ChangeId, Lasting, Part};
 
 use crate::client::Client;
 use crate::durable_appends::BATCH_BYTES_MAX;
 use crate::local_instance::LocalInstance;
+use crate::queue::Queue;
 use crate::retained::note_written;
 use crate::schedule::Timer;
 use crate::sink::ClientSink;
@@ -61,10 +62,8 @@ pub(crate) struct LastingClient {
     pub(crate) will_not_before: Cell<UnixMillis>,
     /// Too much has waited for it: it ends with the connection.
     pub(crate) is_doomed: Cell<bool>,
-    /// Pages that were asked for since its queue was last held to its bounds; none: it has yet to be.
-    pub(crate) pages: Cell<Option<u32>>,
-    /// A range of the log that is passed over when it is come to.
-    pub(crate) skip: Cell<Option<(Pos, Pos)>>,
+    /// What waits for it, and its bounds.
+    pub(crate) queue: Queue,
 }
 
 /// What was written of a session into one batch.
@@ -139,8 +138,7 @@ impl Worker {
             timer: Cell::new(0),
             will_not_before: Cell::new(UnixMillis(0)),
             is_doomed: Cell::new(false),
-            pages: Cell::new(None),
-            skip: Cell::new(None),
+            queue: Queue::default(),
         });
         slot.insert(Rc::clone(&session));
         instance.lasting.borrow_mut().insert(client_id, Rc::clone(&session));

@@ -41,6 +41,7 @@ mod owed;
 mod placement;
 mod policy;
 mod publish;
+mod queue;
 mod readers;
 mod recheck;
 mod replaying;

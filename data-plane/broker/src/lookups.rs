@@ -125,7 +125,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    fn empty(wanted: &PageWanted) -> Self {
+    pub(crate) fn empty(wanted: &PageWanted) -> Self {
         Self {
             messages: Vec::new(),
             next: wanted.from,

@@ -1,11 +1,9 @@
 //! What waits in the log for lasting sessions is sent page by page, as far as each client takes it: asked for here, and
 //! taken in here when it has come. A session that has caught up takes what the log shows from there on.
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use contract::refusal::Refusal;
-use contract::time::UnixMillis;
 use engine::{Envelope, Pos, QueryError};
 use session::{Lasting, Session};
 
@@ -14,19 +12,14 @@ use crate::client::{Client, Ending};
 use crate::clock::unix_now;
 use crate::keys::{self, Named};
 use crate::lasting::LastingClient;
-use crate::lookups::{
-    Found, LOOKUPS_PER_WORKER_MAX, Looked, Lookup, Page, PageWanted, QueueBounds, Since, Wanted,
-};
-use crate::metrics::DropReason;
+use crate::lookups::{Found, LOOKUPS_PER_WORKER_MAX, Looked, Lookup, Page, Wanted};
+use crate::queue::count_passed;
 use crate::retained::note_newer;
 use crate::schedule::Timer;
 use crate::worker::Worker;
 
 /// Output of a client beyond which it gets no further page yet.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
-
-/// Pages after which it is seen again whether too much waits.
-const PAGES_PER_CHECK: u32 = 16;
 
 /// After how long something is looked up again, when too many were looking.
 pub(crate) const BUSY_WAIT: Micros = 50_000;
@@ -121,7 +114,8 @@ impl Worker {
             let Some(range) = session.wanted_page(committed, client.output.borrow().len()) else { return };
             let filters = session.lasting().into_iter().flat_map(Lasting::replay_filters);
             let filters = filters.map(|(filter, since)| (filter.clone(), since)).collect();
-            page_wanted(lasting, filters, range, room)
+            let rules = lasting.instance.rules();
+            lasting.queue.wanted(&rules, rules.document.queue_overflow, filters, range, room)
         };
         self.look_up(client, Wanted::Page(wanted));
     }
@@ -171,11 +165,8 @@ impl Worker {
             // Whatever has come since it was asked for was not shown to it: all of that is for its next connection.
             return;
         }
-        count_passed(client, page);
-        if page.overflows {
-            lasting.is_doomed.set(true);
-            self.close(client, Ending::Refused(Refusal::QueueOverflow));
-            return;
+        if page.failed.is_some() {
+            lasting.queue.check_next();
         }
         if page.failed == Some(QueryError::Busy) {
             // Others are looking: it is asked for again, behind them.
@@ -188,6 +179,12 @@ impl Worker {
         if let Some(error) = page.failed {
             tracing::error!(%error, client.id = &*client.client_id, "what waits for a session cannot be read");
             self.close(client, Ending::Refused(Refusal::StorageUnavailable));
+            return;
+        }
+        count_passed(&client.instance, &client.client_id, page);
+        if page.overflows {
+            lasting.is_doomed.set(true);
+            self.close(client, Ending::Refused(Refusal::QueueOverflow));
             return;
         }
         let watermark = self.watermark.get();
@@ -210,55 +207,7 @@ impl Worker {
             drop(rendering);
             // What is passed over is behind it only when all before that was taken on.
             let next = session.lasting().map_or(Pos::START, Lasting::next);
-            lasting.skip.set(page.skip.filter(|(_, end)| next < *end));
+            lasting.queue.come_to(page, next);
         });
-    }
-}
-
-/// What is to be looked up for a session that wants a part of the log.
-fn page_wanted(
-    lasting: &LastingClient,
-    filters: Vec<Since>,
-    range: Range<Pos>,
-    messages_max: usize,
-) -> PageWanted {
-    let rules = lasting.instance.rules();
-    let limits = &rules.document.limits;
-    let pages = lasting.pages.get();
-    let is_checked = pages.is_some_and(|pages| pages < PAGES_PER_CHECK);
-    lasting.pages.set(Some(if is_checked { pages.unwrap_or(0) + 1 } else { 0 }));
-    let bounds = QueueBounds {
-        messages: limits.queued_messages_max,
-        bytes: limits.queued_bytes_max,
-        overflow: rules.document.queue_overflow,
-    };
-    PageWanted {
-        filters,
-        from: range.start,
-        to: range.end,
-        messages_max,
-        stored_since: UnixMillis(unix_now().0.saturating_sub(limits.queued_secs_max * 1_000)),
-        // What is passed over already need not be counted again.
-        bounds: (!is_checked && lasting.skip.get().is_none()).then_some(bounds),
-        skip: lasting.skip.get(),
-    }
-}
-
-/// Counts what of a session's messages it will not get.
-fn count_passed(client: &Client, page: &Page) {
-    let counts = &client.instance.counts;
-    for &(reason, messages) in &page.passed {
-        counts.dropped(reason, messages);
-        tracing::debug!(
-            instance.id = %client.instance.shared.id, client.id = &*client.client_id,
-            reason = reason.name(), messages, "messages of a session are passed over"
-        );
-    }
-    if page.lost {
-        counts.dropped(DropReason::QueueLost, 1);
-        tracing::warn!(
-            instance.id = %client.instance.shared.id, client.id = &*client.client_id,
-            "part of what waited for a session is gone from the log"
-        );
     }
 }

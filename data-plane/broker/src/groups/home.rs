@@ -18,6 +18,7 @@ use super::registry::{MemberKey, SharedGroup};
 use crate::instances::Instance;
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
+use crate::queue::Queue;
 use crate::schedule::Timer;
 use crate::worker::Worker;
 
@@ -35,12 +36,10 @@ pub(crate) struct Home {
     unreachable: RefCell<Vec<MemberKey>>,
     /// The page that is being looked up.
     pub(super) asked: RefCell<Option<GroupPage>>,
-    /// Pages that were asked for since its queue was last held to its bounds; none: it has yet to be.
-    pub(super) pages: Cell<Option<u32>>,
+    /// What waits for it, and its bounds.
+    pub(super) queue: Queue,
     /// Before this, in milliseconds on the clock of the node, no page is asked for: one could not be read.
     pub(super) rests_until: Cell<u64>,
-    /// A range of the log that is passed over when it is come to.
-    pub(super) skip: Cell<Option<(Pos, Pos)>>,
     /// When its timer is set to, in milliseconds on the clock of the node; 0: it is not.
     pub(super) timer: Cell<u64>,
     /// It is looked at when the round ends.
@@ -98,7 +97,7 @@ impl Home {
         let connected = members.connected.into_iter().collect();
         if self.granted.replace(connected).is_empty() {
             // What has come while nobody was there is held to the bounds of a queue.
-            self.pages.set(None);
+            self.queue.check_next();
         }
         let was_lasting = self.is_lasting.replace(members.has_lasting);
         members.has_lasting && !was_lasting
@@ -138,9 +137,8 @@ impl Worker {
             is_lasting: Cell::new(false),
             unreachable: RefCell::default(),
             asked: RefCell::default(),
-            pages: Cell::new(None),
+            queue: Queue::default(),
             rests_until: Cell::new(0),
-            skip: Cell::new(None),
             timer: Cell::new(0),
             is_noted: Cell::new(false),
             waits_for_look: Cell::new(false),

@@ -11,14 +11,10 @@ use session::{GROUP_OPEN_MAX, GroupPage};
 
 use super::Home;
 use crate::clock::unix_now;
-use crate::lookups::{
-    LOOKUPS_PER_WORKER_MAX, Lookup, PAGE_MESSAGES_MAX, Page, PageWanted, QueueBounds, Wanted,
-};
+use crate::lookups::{LOOKUPS_PER_WORKER_MAX, Lookup, PAGE_MESSAGES_MAX, Page, PageWanted, Wanted};
 use crate::metrics::DropReason;
+use crate::queue::count_passed;
 use crate::worker::Worker;
-
-/// Pages after which it is seen again whether too much waits.
-const PAGES_PER_CHECK: u32 = 16;
 
 /// After how many milliseconds a page is asked for again, when too many were reading.
 const BUSY_MILLIS: u64 = 50;
@@ -81,6 +77,7 @@ impl Worker {
         let Some(asked) = home.asked.take() else { return };
         if let Some(error) = page.failed {
             home.core.borrow_mut().give_up();
+            home.queue.check_next();
             let wait = if error == QueryError::Busy { BUSY_MILLIS } else { FAILED_MILLIS };
             if error != QueryError::Busy {
                 tracing::error!(
@@ -94,9 +91,10 @@ impl Worker {
         }
         self.note_home(&home);
         if !home.core.borrow().page_holds(asked.range.start) {
+            home.queue.check_next();
             return;
         }
-        count_passed(&home, page);
+        count_passed(&home.instance, home.group.text.as_str(), page);
         if let Some(begins) = page.begins {
             home.core.borrow_mut().skip_to(begins);
         }
@@ -107,7 +105,7 @@ impl Worker {
         }
         if !asked.is_again {
             let next = home.core.borrow().read_to();
-            home.skip.set(page.skip.filter(|(_, end)| next < *end));
+            home.queue.come_to(page, next);
         }
     }
 
@@ -145,52 +143,24 @@ impl Worker {
 
 /// What is to be looked up for a group that wants a part of the log.
 fn page_wanted(home: &Home, page: &GroupPage, credit: usize) -> PageWanted {
-    let rules = home.instance.rules();
-    let limits = &rules.document.limits;
-    let (stored_since, bounds, skip, messages_max) = if page.is_again {
+    let filters = vec![(home.group.filter.clone(), home.group.start)];
+    if page.is_again {
         // Its messages were let in before. Most of what stands between them is finished.
-        (UnixMillis(0), None, None, PAGE_MESSAGES_MAX)
-    } else {
-        let pages = home.pages.get();
-        let is_checked = pages.is_some_and(|pages| pages < PAGES_PER_CHECK);
-        home.pages.set(Some(if is_checked { pages.unwrap_or(0) + 1 } else { 0 }));
-        let overflow = match rules.document.queue_overflow {
-            // Nobody of many is to be sent away for it.
-            QueueOverflow::Disconnect | QueueOverflow::DropOldest => QueueOverflow::DropOldest,
-            QueueOverflow::DropNew => QueueOverflow::DropNew,
+        return PageWanted {
+            filters,
+            from: page.range.start,
+            to: page.range.end,
+            messages_max: PAGE_MESSAGES_MAX,
+            stored_since: UnixMillis(0),
+            bounds: None,
+            skip: None,
         };
-        let bounds =
-            QueueBounds { messages: limits.queued_messages_max, bytes: limits.queued_bytes_max, overflow };
-        let bounds = (!is_checked && home.skip.get().is_none()).then_some(bounds);
-        let since = unix_now().0.saturating_sub(limits.queued_secs_max * 1_000);
-        (UnixMillis(since), bounds, home.skip.get(), credit)
+    }
+    let rules = home.instance.rules();
+    let overflow = match rules.document.queue_overflow {
+        // Nobody of many is to be sent away for it.
+        QueueOverflow::Disconnect | QueueOverflow::DropOldest => QueueOverflow::DropOldest,
+        QueueOverflow::DropNew => QueueOverflow::DropNew,
     };
-    PageWanted {
-        filters: vec![(home.group.filter.clone(), home.group.start)],
-        from: page.range.start,
-        to: page.range.end,
-        messages_max,
-        stored_since,
-        bounds,
-        skip,
-    }
-}
-
-/// Counts what of a group's messages nobody will get.
-fn count_passed(home: &Home, page: &Page) {
-    let (counts, instance) = (&home.instance.counts, home.instance.shared.id);
-    for &(reason, messages) in &page.passed {
-        counts.dropped(reason, messages);
-        tracing::debug!(
-            instance.id = %instance, group = home.group.text.as_str(), reason = reason.name(), messages,
-            "messages of a shared subscription are passed over"
-        );
-    }
-    if page.lost {
-        counts.dropped(DropReason::QueueLost, 1);
-        tracing::warn!(
-            instance.id = %instance, group = home.group.text.as_str(),
-            "part of what waited for a shared subscription is gone from the log"
-        );
-    }
+    home.queue.wanted(&rules, overflow, filters, page.range.clone(), credit)
 }
