@@ -3,7 +3,8 @@
 //!
 //! Everything before [`read_to`](Group::read_to) was handed out or is for nobody. Of that, only what is *open* is
 //! remembered: *pending* at a member, or *returned*, because a member has gone or had no room. So it costs a group
-//! nothing how much was finished behind a message that is slow, and a slow member stalls nobody.
+//! nothing how much was finished behind a message that is slow, and a slow member stalls nobody
+//! as long as fewer than [`GROUP_OPEN_MAX`] are open.
 //!
 //! A returned message is found in the log again, in a page of its own kind, before anything new is handed out in pages.
 

@@ -67,8 +67,12 @@ impl<M: Copy + Ord> Group<M> {
     /// When the document is to be written at the latest; `None`: nothing has changed.
     #[must_use]
     pub fn checkpoint_at(&self) -> Option<Millis> {
+        // A long document is written less often.
+        let open = u32::try_from(self.open()).unwrap_or(u32::MAX);
         match self.acknowledged {
-            CHECKPOINT_ACKNOWLEDGEMENTS.. => Some(self.recorded_at),
+            acknowledged if acknowledged >= CHECKPOINT_ACKNOWLEDGEMENTS.max(open / 2) => {
+                Some(self.recorded_at)
+            }
             1.. => Some(self.recorded_at.after(CHECKPOINT_MILLIS)),
             0 => self.has_unwritten().then(|| self.recorded_at.after(IDLE_CHECKPOINT_MILLIS)),
         }

@@ -6,6 +6,9 @@ use engine::Pos;
 
 use super::Group;
 
+/// Records between two returned messages that one page reads through.
+const AGAIN_GAP_RECORDS: u64 = 1_024;
+
 /// The part of the log of which a page is to be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupPage {
@@ -66,13 +69,26 @@ impl<M: Copy + Ord> Group<M> {
         if !self.is_behind() || self.again.is_some() || self.reading.is_asking() || self.credit() == 0 {
             return None;
         }
-        if let Some((&first, &last)) = self.returned.first().zip(self.returned.last()) {
-            let range = first..last.successor();
+        if let Some(range) = self.returned_together() {
             self.again = Some(range.clone());
             return Some(GroupPage { range, is_again: true });
         }
         let range = self.reading.ask(committed)?;
         Some(GroupPage { range, is_again: false })
+    }
+
+    /// Where the oldest returned messages stand that lie near one another: what was finished between those that do not is
+    /// not read again.
+    fn returned_together(&self) -> Option<Range<Pos>> {
+        let &first = self.returned.first()?;
+        let mut last = first;
+        for &pos in &self.returned {
+            if pos.record - last.record > AGAIN_GAP_RECORDS {
+                break;
+            }
+            last = pos;
+        }
+        Some(first..last.successor())
     }
 
     /// Whether the page that begins at `from` is the one that is awaited: any other is void.
@@ -105,9 +121,9 @@ impl<M: Copy + Ord> Group<M> {
         count - self.returned.len()
     }
 
-    /// The bounds of its queue are exceeded: what stands before `pos` and is at no member is passed over.
+    /// The bounds of its queue are exceeded: what stands before `pos` and was not handed out is passed over. What was
+    /// returned was let in before, and stays.
     pub fn skip_to(&mut self, pos: Pos) {
-        self.returned = self.returned.split_off(&pos);
         self.reading.skip_to(pos);
     }
 

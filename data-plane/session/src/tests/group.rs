@@ -170,9 +170,27 @@ fn the_bounds_of_the_queue_pass_over_what_nobody_has() {
     assert_eq!(feed(&mut group, 4), None);
     group.back(pos(2), 2, false);
     group.skip_to(pos(8));
-    assert_eq!((group.in_flight(), group.returned(), group.read_to()), (2, 0, pos(8)));
+    assert_eq!((group.in_flight(), group.returned(), group.read_to()), (2, 1, pos(8)));
     assert_eq!(group.cursor(), pos(1), "what a member has is finished by the member");
-    assert!(!group.wants(pos(7)));
+    assert!(!group.wants(pos(7)) && group.wants(pos(2)), "what was let in is handed out again");
+    assert_eq!(page(&mut group, 9), Some((2, 2, true)));
+}
+
+/// What lies between was finished, and may be much.
+#[test]
+fn what_is_returned_far_apart_is_read_apart() {
+    let mut group = live(&[(1, 9), (2, 9)]);
+    for record in [1, 2, 1_000_000] {
+        assert!(group.shows(pos(record)));
+        group.sent(pos(record), 1);
+    }
+    group.set_members([(2, 9)]);
+    assert_eq!(page(&mut group, 1_000_001), Some((1, 2, true)));
+    for record in [1, 2] {
+        group.sent(pos(record), 2);
+    }
+    assert_eq!(group.turn(pos(2).successor(), pos(1_000_001)), 0);
+    assert_eq!(page(&mut group, 1_000_001), Some((1_000_000, 1_000_000, true)));
 }
 
 #[test]
