@@ -114,13 +114,18 @@ impl Control {
         metrics
     }
 
-    /// The shared subscriptions of an instance, from the workers that they have their homes on.
-    pub(crate) async fn list_groups(&self, instance: InstanceId) -> Vec<GroupFigures> {
-        let mut groups = Vec::new();
-        for answer in self.ask(|answer| Command::ListGroups(instance, answer)).await {
-            groups.extend(answer.await.unwrap_or_default());
+    /// The shared subscriptions of an instance, from the workers that they have their homes on; none, if one of these does
+    /// not answer: half of them would look like all.
+    pub(crate) async fn list_groups(&self, instance: InstanceId) -> Option<Vec<GroupFigures>> {
+        let answers = self.ask(|answer| Command::ListGroups(instance, answer)).await;
+        if answers.len() < self.node.commands.len() {
+            return None;
         }
-        groups
+        let mut groups = Vec::new();
+        for answer in answers {
+            groups.extend(answer.await.ok()?);
+        }
+        Some(groups)
     }
 
     /// What the threads of the node share.

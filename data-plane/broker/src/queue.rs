@@ -17,6 +17,9 @@ use crate::metrics::DropReason;
 /// Pages after which it is seen again whether too much waits.
 const PAGES_PER_CHECK: u32 = 16;
 
+/// How long a page is waited with for which there is room for less than half a window.
+const LITTLE_ROOM_MILLIS: u64 = 100;
+
 /// The bounds of one queue, as far as they have been kept.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -26,6 +29,9 @@ pub(crate) struct Queue {
     stored_since: Cell<UnixMillis>,
     /// A range of the log that is passed over when it is come to.
     skip: Cell<Option<(Pos, Pos)>>,
+    /// From when on a page is asked for also where there is little room, in milliseconds on the clock of the node; 0: there
+    /// was more.
+    asks_from: Cell<u64>,
 }
 
 impl Queue {
@@ -60,6 +66,20 @@ impl Queue {
             bounds: is_due.then_some(bounds),
             skip,
         }
+    }
+
+    /// Until when to wait with a page for which there is little room, now that it is `now`; none: it has been long enough.
+    /// Whoever is to acknowledge may do nothing more before it has got more.
+    pub(crate) fn waits_until(&self, now: u64) -> Option<u64> {
+        if self.asks_from.get() == 0 {
+            self.asks_from.set(now + LITTLE_ROOM_MILLIS);
+        }
+        Some(self.asks_from.get()).filter(|at| now < *at)
+    }
+
+    /// A page is asked for.
+    pub(crate) fn asks(&self) {
+        self.asks_from.set(0);
     }
 
     /// It is held to its bounds with the next page: what the last one has found of that came to nothing, or more may have
@@ -114,6 +134,15 @@ mod tests {
         }
         let checked = wanted(&queue);
         assert!(checked.bounds.is_some() && checked.stored_since > UnixMillis(7));
+    }
+
+    #[test]
+    fn little_room_is_waited_with_for_a_while_and_no_longer() {
+        let queue = Queue::default();
+        assert_eq!([5, 60, 104].map(|now| queue.waits_until(now)), [Some(105); 3]);
+        assert_eq!(queue.waits_until(105), None);
+        queue.asks();
+        assert_eq!(queue.waits_until(200), Some(300));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! reader, which belongs to a connection and ends with it: it is plain state beside its client, and written down nowhere.
 //!
 //! A reader goes through the log at the pace of its client. While it is *behind* it is given pages, and a page is asked
-//! for only when the client has room; so nothing waits in memory, and nothing is dropped because there is too much of
-//! it. What comes meanwhile for the history it finds in the log later; what is in no history is delivered at once.
+//! for only when the client has room; so nothing of a history waits in memory, or is dropped because there is too much
+//! of it. What comes meanwhile for the history it finds in the log later; what is in no history is delivered at once, as to
+//! any subscriber.
 
 mod page;
 mod past;

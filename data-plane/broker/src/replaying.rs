@@ -75,7 +75,8 @@ impl Worker {
         let (now, rates) = (self.now(), client.instance.paces().client_out);
         let has_some = client.outbound.has_some(now, &rates);
         if !has_some {
-            self.look_later(client, client.outbound.wait(now, &rates));
+            // What a page brings then is worth looking it up.
+            self.look_later(client, client.outbound.wait(now, &rates).max(BUSY_WAIT));
         }
         has_some
     }
@@ -105,13 +106,20 @@ impl Worker {
             // Half a window at a time: a page for each acknowledgement would cost more than what it brings.
             let window = lasting.instance.paces().in_flight_max;
             let room = window.saturating_sub(usize::from(session.in_flight()));
-            if room < window.div_ceil(2) {
+            if room == 0 {
                 return;
+            }
+            let now = self.millis().0;
+            if room < window.div_ceil(2)
+                && let Some(at) = lasting.queue.waits_until(now)
+            {
+                return self.look_later(client, (at - now) * 1_000);
             }
             // Up to where the log is now, and not where this worker is with it: by a route that was put in since, only
             // what comes from here on is shown.
             let committed = self.node.crossing.committed(self.id);
             let Some(range) = session.wanted_page(committed, client.output.borrow().len()) else { return };
+            lasting.queue.asks();
             let filters = session.lasting().into_iter().flat_map(Lasting::replay_filters);
             let filters = filters.map(|(filter, since)| (filter.clone(), since)).collect();
             let rules = lasting.instance.rules();

@@ -292,7 +292,18 @@ fn damage_of_put_aside(examined: Examined, name: SegmentName, bytes: u64) -> Vec
     let mut damage = whole_damage(examined, name.damaged(), None);
     if damage.is_empty() {
         let (from, to) = (begun_at.unwrap_or_default(), newest.unwrap_or(UnixMillis(u64::MAX)));
-        damage.push(Damage { segment: name.damaged(), offset: 0, bytes, first: name.first, next, from, to });
+        // Of a file without a record nothing is missing.
+        if next > name.first {
+            damage.push(Damage {
+                segment: name.damaged(),
+                offset: 0,
+                bytes,
+                first: name.first,
+                next,
+                from,
+                to,
+            });
+        }
     }
     damage
 }

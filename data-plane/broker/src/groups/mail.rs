@@ -162,7 +162,8 @@ impl Worker {
     pub(super) fn hear_said(&self) {
         loop {
             let Some(mail) = self.groups.said.borrow_mut().pop_front() else { return };
-            self.hear(self.id, mail);
+            // A failure costs what was said, and not the round.
+            self.guard(|| self.hear(self.id, mail));
         }
     }
 

@@ -54,9 +54,9 @@ struct Belonging {
 }
 
 impl Joined {
-    fn find(&self, key: ClientKey) -> Option<Arc<SharedGroup>> {
-        let groups = self.groups.borrow();
-        groups.iter().find(|it| it.group.key == key).map(|it| Arc::clone(&it.group))
+    /// Where the group of a key has its home, if the client belongs to it.
+    fn home_of(&self, key: ClientKey) -> Option<WorkerId> {
+        self.groups.borrow().iter().find(|it| it.group.key == key).map(|it| it.group.home)
     }
 
     /// From where on messages are for a shared subscription.
@@ -202,11 +202,15 @@ impl Worker {
         let &Handed { group, home, client: key, pos, granted, qos, .. } = handed;
         let client = self.client(key);
         let member =
-            client.filter(|client| client.stored().is_some_and(|it| it.joined.find(group).is_some()));
+            client.filter(|client| client.stored().is_some_and(|it| it.joined.home_of(group).is_some()));
         let outcome = member.map_or(Outcome::NoRoom, |client| {
-            let mut rendering = self.rendering.borrow_mut();
-            let mut message = rendering.message(&handed.topic, &handed.payload, qos);
-            self.give_share(&client, group, pos, &mut message, granted, qos)
+            // Whatever fails, the home is told.
+            let given = self.guard(|| {
+                let mut rendering = self.rendering.borrow_mut();
+                let mut message = rendering.message(&handed.topic, &handed.payload, qos);
+                self.give_share(&client, group, pos, &mut message, granted, qos)
+            });
+            given.unwrap_or(Outcome::NoRoom)
         });
         match (outcome, pos) {
             (Outcome::Taken, _) | (Outcome::Done | Outcome::Lost, None) => {}
@@ -288,9 +292,9 @@ impl Worker {
     /// A client has acknowledged a message of a group.
     pub(crate) fn acknowledge_shared(&self, client: &Client, group: u64, pos: Pos) {
         let key = key_of(group);
-        let group = client.stored().and_then(|stored| stored.joined.find(key));
-        if let Some(group) = group {
-            self.say_done(group.home, key, client.key, pos);
+        let home = client.stored().and_then(|stored| stored.joined.home_of(key));
+        if let Some(home) = home {
+            self.say_done(home, key, client.key, pos);
         }
     }
 

@@ -31,8 +31,11 @@ impl Worker {
             let open = core.in_flight() + core.returned();
             (core.credit(), core.credit() >= half.min(GROUP_OPEN_MAX.saturating_sub(open).max(1)))
         };
-        if !is_worth || home.asked.borrow().is_some() || !home.core.borrow().is_behind() {
+        if credit == 0 || home.asked.borrow().is_some() || !home.core.borrow().is_behind() {
             return;
+        }
+        if !is_worth && let Some(at) = home.queue.waits_until(self.millis().0) {
+            return self.set_group_timer(home, at);
         }
         if self.millis().0 < home.rests_until.get() {
             self.set_group_timer(home, home.rests_until.get());
@@ -51,6 +54,7 @@ impl Worker {
             core.give_up();
             core.ask(committed)
         };
+        home.queue.asks();
         let Some(page) = page else { return };
         let wanted = page_wanted(home, &page, credit);
         *home.asked.borrow_mut() = Some(page);
@@ -63,10 +67,14 @@ impl Worker {
         });
     }
 
-    /// A group may have something looked up now.
+    /// A group may have something looked up now, and takes its turn at once: whoever is called behind it counts on that.
     pub(crate) fn call_group(&self, key: ClientKey) {
         if let Some(home) = self.find_home(key) {
             home.waits_for_look.set(false);
+            self.refresh_home(&home);
+            if !self.is_stopping.get() && !home.is_over.get() {
+                self.ask_group_page(&home);
+            }
             self.note_home(&home);
         }
     }

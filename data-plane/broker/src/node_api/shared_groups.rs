@@ -36,7 +36,8 @@ pub(super) async fn ask(control: &Control, query_string: &str) -> Result<Asked, 
     let key = |it: GroupFigures| {
         (SharedGroupKey { group: it.group.to_string(), filter: it.filter.to_string() }, it)
     };
-    let mut groups: Vec<_> = control.list_groups(query.instance).await.into_iter().map(key).collect();
+    let groups = control.list_groups(query.instance).await.ok_or_else(Answer::failed)?;
+    let mut groups: Vec<_> = groups.into_iter().map(key).collect();
     groups.retain(|(key, _)| {
         query.group.as_ref().is_none_or(|group| key.group == *group)
             && query.after.as_ref().is_none_or(|after| key > after)

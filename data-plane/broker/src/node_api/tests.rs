@@ -326,7 +326,8 @@ async fn shared_subscriptions_are_listed_with_what_waits_for_them() {
     }
     member.answer(mqtt::encode::puback).await;
     crate::testing::wait_for("the acknowledgement", async || {
-        let groups = fixture.broker.control().list_groups(instance_id(1)).await;
+        let groups =
+            fixture.broker.control().list_groups(instance_id(1)).await.expect("every worker answers");
         groups.iter().map(|it| it.in_flight).sum::<u64>() == 3
     })
     .await;

@@ -290,6 +290,27 @@ async fn a_slow_client_is_served_from_the_log() {
     }
 }
 
+/// Whoever acknowledges only once it has got more is not waited for.
+#[tokio::test]
+async fn little_room_is_used_too() {
+    for filter in ["a", "$share/g/a"] {
+        let fixture = Given::workers(1).limits(|limits| limits.in_flight_messages_max = 4).start();
+        let mut ear = fixture.lasting_client("ear", false).await;
+        ear.subscribe(&[(filter, AtLeastOnce)]).await;
+        ear.leave().await;
+        let mut mouth = fixture.client(1, "mouth").await;
+        for at in 0..5 {
+            mouth.publish_acknowledged("a", &at.to_string()).await;
+        }
+        let mut ear = fixture.lasting_client("ear", true).await;
+        for at in 0..3 {
+            assert_eq!(ear.next().await, format!("publish 1 a {at}"), "{filter}");
+        }
+        assert_eq!(ear.take().await, "publish 1 a 3", "{filter}");
+        assert_eq!(ear.next().await, "publish 1 a 4", "three of four are in flight: {filter}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_too_much_gives_way_as_the_instance_says() {
     for (overflow, expected) in

@@ -137,7 +137,12 @@ async fn a_message_on_its_way_to_who_has_just_gone_is_not_lost() {
         }
     }
     wait_for("all of it", async || {
-        let groups = fixture.broker.control().list_groups(crate::testing::instance_id(1)).await;
+        let groups = fixture
+            .broker
+            .control()
+            .list_groups(crate::testing::instance_id(1))
+            .await
+            .expect("every worker answers");
         groups.iter().all(|it| (it.in_flight, it.returned, it.members_connected) == (0, 0, 1))
     })
     .await;

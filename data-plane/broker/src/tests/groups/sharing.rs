@@ -230,10 +230,20 @@ async fn the_qos_is_the_lowest_of_three() {
         assert_eq!(two.take().await, "publish 1 a/x 1");
         assert_eq!(zero.next().await, "publish 0 a/x 2");
         assert_eq!(zero.next().await, "publish 0 a/x 1");
-        let figures = fixture.broker.control().list_groups(crate::testing::instance_id(1)).await;
+        let figures = fixture
+            .broker
+            .control()
+            .list_groups(crate::testing::instance_id(1))
+            .await
+            .expect("every worker answers");
         assert_eq!(figures.len(), 2);
         wait_for("the acknowledgements", async || {
-            let figures = fixture.broker.control().list_groups(crate::testing::instance_id(1)).await;
+            let figures = fixture
+                .broker
+                .control()
+                .list_groups(crate::testing::instance_id(1))
+                .await
+                .expect("every worker answers");
             figures.iter().all(|it| (it.in_flight, it.returned) == (0, 0))
         })
         .await;

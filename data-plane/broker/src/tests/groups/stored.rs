@@ -78,7 +78,8 @@ async fn what_was_acknowledged_does_not_come_again_after_a_stop() {
 /// Waits until the group has so many messages in flight.
 async fn quiet(fixture: &Fixture, in_flight: u64) {
     wait_for("acknowledgements", async || {
-        let groups = fixture.broker.control().list_groups(instance_id(1)).await;
+        let groups =
+            fixture.broker.control().list_groups(instance_id(1)).await.expect("every worker answers");
         groups.iter().all(|it| it.in_flight == in_flight && it.returned == 0)
     })
     .await;
@@ -134,7 +135,9 @@ async fn ended(fixture: Fixture, expires: bool) {
         fixture.client(1, "member").await.leave().await;
     }
     wait_for("its end", async || fixture.log.keys(instance_id(1), "").is_empty()).await;
-    assert!(fixture.broker.control().list_groups(instance_id(1)).await.is_empty());
+    assert!(
+        fixture.broker.control().list_groups(instance_id(1)).await.expect("every worker answers").is_empty()
+    );
     let logged = fixture.log.payloads().len();
     publish(&mut mouth, 600..601).await;
     assert_eq!(fixture.log.payloads().len(), logged, "nothing is logged for it any more");
@@ -209,7 +212,8 @@ async fn a_member_that_may_no_more_is_none_when_it_comes_back() {
         publish(&mut mouth, 5..10).await;
         assert_eq!(numbers(&take_all(&mut other, 5).await), (5..10).collect::<Vec<_>>());
         assert_eq!(member.ping().await, "pingresp", "nothing of it was for this one");
-        let figures = fixture.broker.control().list_groups(instance_id(1)).await;
+        let figures =
+            fixture.broker.control().list_groups(instance_id(1)).await.expect("every worker answers");
         assert_eq!((figures[0].members_connected, figures[0].members_away), (1, 0));
     }
 }
@@ -265,8 +269,16 @@ async fn a_clean_member_s_group_leaves_nothing() {
         take_all(&mut member, 600).await;
         assert!(fixture.log.keys(instance_id(1), "").is_empty());
         drop(member);
-        wait_for("its end", async || fixture.broker.control().list_groups(instance_id(1)).await.is_empty())
-            .await;
+        wait_for("its end", async || {
+            fixture
+                .broker
+                .control()
+                .list_groups(instance_id(1))
+                .await
+                .expect("every worker answers")
+                .is_empty()
+        })
+        .await;
         let logged = fixture.log.payloads().len();
         mouth.publish_acknowledged("a/x", "for nobody").await;
         assert_eq!(fixture.log.payloads().len(), logged);
