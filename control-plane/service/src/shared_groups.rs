@@ -90,6 +90,9 @@ struct Cursor {
     instance: InstanceId,
     only: Option<String>,
     after: SharedGroupKey,
+    /// Numbers of the nodes of which a page before has shown nothing: from the middle on, theirs would be no list.
+    #[serde(default)]
+    left: Vec<u16>,
 }
 
 impl SharedGroups {
@@ -109,14 +112,17 @@ impl SharedGroups {
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(ListSharedGroupsError::Limit(limit));
         }
+        let cursor = list.cursor.as_deref().map(|text| read(text, instance.id, list)).transpose()?;
+        let (after, left) = cursor.map(|it| (it.after, it.left)).unzip();
         let query = SharedGroupsQuery {
             instance: instance.id,
             group: list.group.clone(),
-            after: list.cursor.as_deref().map(|text| after(text, instance.id, list)).transpose()?,
+            after,
             // One more than is shown, which says that something follows.
             limit: (limit + 1).min(SHARED_GROUPS_PER_ANSWER_MAX),
         };
-        let Asked { answers, missing } = self.ask(&instance, &query).await?;
+        let Asked { answers, missing, left } =
+            self.ask(&instance, &query, left.as_deref().unwrap_or_default()).await?;
         if answers.is_empty() && !missing.is_empty() {
             let timed_out = missing.iter().all(|node| node.reason == Missing::TimedOut);
             return Err(if timed_out {
@@ -127,19 +133,27 @@ impl SharedGroups {
         }
         let (items, has_more) = merge(answers, usize::try_from(limit).unwrap_or(usize::MAX));
         let last = items.last().filter(|_| has_more);
-        let next_cursor = last.map(|last| encode(instance.id, list, &last.key));
+        let next_cursor = last.map(|last| encode(instance.id, list, &last.key, left));
         Ok(SharedGroupPage { items, next_cursor, missing })
     }
 
-    async fn ask(&self, instance: &Instance, query: &SharedGroupsQuery) -> Result<Asked, StoreError> {
+    /// `left` are not asked.
+    async fn ask(
+        &self,
+        instance: &Instance,
+        query: &SharedGroupsQuery,
+        left: &[u16],
+    ) -> Result<Asked, StoreError> {
         let peers =
             store::nodes::list_peers(&mut *self.core.store.read().await?, instance.id, NODES_MAX).await?;
-        let mut asked = Asked { answers: Vec::new(), missing: Vec::new() };
+        let mut asked = Asked { answers: Vec::new(), missing: Vec::new(), left: Vec::new() };
         let (mut calls, mut called) = (JoinSet::new(), BTreeMap::new());
         let may_know = peers.into_iter().filter(|peer| may_have_heard(peer, instance.created_at));
         for (at, peer) in may_know.enumerate() {
             if peer.address.is_none() {
                 asked.lose(&peer, Missing::Closed);
+            } else if left.contains(&peer.number) {
+                asked.lose(&peer, Missing::Unreachable);
             } else if at >= NODES_ASKED_MAX {
                 asked.lose(&peer, Missing::NotAsked);
             } else {
@@ -178,29 +192,28 @@ impl SharedGroups {
 struct Asked {
     answers: Vec<SharedGroupsAnswer>,
     missing: Vec<MissingNode>,
+    /// The numbers of those.
+    left: Vec<u16>,
 }
 
 impl Asked {
     fn lose(&mut self, peer: &Peer, reason: Missing) {
+        self.left.push(peer.number);
         self.missing.push(MissingNode { node: peer.id, name: peer.name.clone(), reason });
     }
 }
 
-fn encode(instance: InstanceId, list: &ListSharedGroups, last: &SharedGroupKey) -> String {
-    let cursor = Cursor { instance, only: list.group.clone(), after: last.clone() };
+fn encode(instance: InstanceId, list: &ListSharedGroups, last: &SharedGroupKey, left: Vec<u16>) -> String {
+    let cursor = Cursor { instance, only: list.group.clone(), after: last.clone(), left };
     Base64(serde_json::to_vec(&cursor).expect("texts have a JSON form")).encode()
 }
 
-/// Where the list with this cursor goes on.
-fn after(
-    text: &str,
-    instance: InstanceId,
-    list: &ListSharedGroups,
-) -> Result<SharedGroupKey, ListSharedGroupsError> {
+/// What a cursor of this list says.
+fn read(text: &str, instance: InstanceId, list: &ListSharedGroups) -> Result<Cursor, ListSharedGroupsError> {
     let json = Base64::decode(text).ok_or(ListSharedGroupsError::Cursor)?;
     let cursor: Cursor = serde_json::from_slice(&json.0).map_err(|_| ListSharedGroupsError::Cursor)?;
     if cursor.instance != instance || cursor.only != list.group {
         return Err(ListSharedGroupsError::Cursor);
     }
-    Ok(cursor.after)
+    Ok(cursor)
 }

@@ -168,6 +168,29 @@ async fn a_node_that_cannot_be_asked_is_named() {
     assert_eq!(missing, [("closed", Missing::Closed), ("two", Missing::Unreachable)]);
 }
 
+/// What a node has not shown on one page is not made good by its answer to the next.
+#[tokio::test]
+async fn a_node_that_comes_back_within_a_list_stays_missing() {
+    let scene = Scene::with_nodes(&["one", "two"]).await;
+    for name in ["a", "b", "c"] {
+        scene.group("one", name, "#", 1);
+        scene.group("two", name, "#", 1);
+    }
+    scene.cast.fail("two", NodeCallError::NotReached);
+    let mut list = ListSharedGroups { limit: Some(1), ..ListSharedGroups::default() };
+    for _ in 0..3 {
+        let page = scene.list(&list).await.expect("a page");
+        assert_eq!(page.items[0].waiting_messages, 1);
+        let missing: Vec<_> = page.missing.iter().map(|node| (node.name.as_str(), node.reason)).collect();
+        assert_eq!(missing, [("two", Missing::Unreachable)]);
+        scene.cast.with("two", |part| part.fails = None);
+        list.cursor = page.next_cursor;
+    }
+    assert_eq!(list.cursor, None);
+    let anew = scene.list(&ListSharedGroups::default()).await.expect("a page");
+    assert_eq!((anew.items[0].waiting_messages, anew.missing.len()), (2, 0));
+}
+
 #[tokio::test]
 async fn a_node_whose_answer_is_none_to_the_question_is_named() {
     let scene = Scene::with_nodes(&["one", "two"]).await;
