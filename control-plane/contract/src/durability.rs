@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum DurabilityClass {
     /// None: messages go from memory to who is connected. For a lasting session that is away they are lost.
     Relay,
-    /// QoS 1 and 2 for which a lasting subscription waits; the others are relayed.
+    /// QoS 1 and 2 for which a lasting session or a shared subscription waits; the others are relayed.
     #[default]
     Logged,
     /// Every message of QoS 1 and 2.
@@ -24,12 +24,12 @@ pub enum DurabilityClass {
     Synced,
 }
 
-/// What gives way when more waits for a lasting session than its instance allows.
+/// What gives way when more waits for a lasting session or a shared subscription than its instance allows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QueueOverflow {
-    /// The session: it is ended, and its client disconnected.
+    /// The session: it is ended, and its client disconnected. Of a shared subscription, the oldest messages.
     Disconnect,
     /// The newest messages: what came first is kept.
     DropNew,

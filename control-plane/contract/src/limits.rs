@@ -149,11 +149,11 @@ limits! {
     sessions_max: "sessions" = 1_000 in 1..=100_000_000;
     /// How long a lasting session is kept for a client that is away.
     session_expiry_secs_max: "seconds" = 86_400 in 60..=31_536_000;
-    /// Messages waiting for one lasting session; what gives way beyond it, the instance's `queue_overflow` says.
+    /// Messages waiting for one lasting session or shared subscription; what gives way beyond it, the instance's `queue_overflow` says.
     queued_messages_max: "messages" = 1_000 in 1..=100_000_000;
-    /// Bytes of messages waiting for one lasting session.
+    /// Bytes of messages waiting for one lasting session or shared subscription.
     queued_bytes_max: "bytes" = 4_194_304 in 4_096..=1_099_511_627_776;
-    /// How long a message waits for a lasting session.
+    /// How long a message waits for a lasting session or a shared subscription.
     queued_secs_max: "seconds" = 86_400 in 60..=2_592_000;
     /// Topics that have a retained message.
     retained_messages_max: "messages" = 10_000 in 1..=100_000_000;
@@ -161,7 +161,7 @@ limits! {
     retained_bytes_max: "bytes" = 268_435_456 in 4_096..=1_099_511_627_776;
     /// Retained messages that one subscription brings; the first of them, by topic name.
     retained_per_subscribe_max: "messages" = 1_000 in 1..=1_000_000;
-    /// Shared subscriptions: different filters of all groups.
+    /// Shared subscriptions; each pair of a group's name and a filter is one.
     shared_subscriptions_max: "subscriptions" = 100 in 1..=1_000_000;
     /// Replays of stored messages that one client has under way at one time.
     replays_max: "replays" = 10 in 1..=1_000;

@@ -52,7 +52,7 @@ pub struct SharedGroupState {
     pub in_flight: u64,
     /// Logged messages of the group that no member has acknowledged; those in flight are among them.
     pub waiting_messages: u64,
-    /// Bytes of the records of what waits.
+    /// Bytes of the records of what waits; those in flight, or handed back by a member, are estimated by their mean.
     pub waiting_bytes: u64,
     /// When the oldest of them was stored; none where nothing waits, or where the node does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -486,7 +486,7 @@ export interface paths {
         };
         /**
          * List shared subscriptions as they stand.
-         * @description The nodes are asked at this moment, one after the other in no order, so that figures of a busy group need not add up to the message. A group is there as long as it has a member, connected or with a lasting session.
+         * @description All nodes are asked at once and each counts at a moment of its own, so that figures of a busy group need not add up to the message. A group is there as long as it has a member, connected or with a lasting session.
          */
         get: operations["list_shared_groups"];
         put?: never;
@@ -1435,7 +1435,7 @@ export interface components {
              * @example standard
              */
             plan: string;
-            /** @description What gives way when more waits for a lasting session than the limits allow; `drop_oldest`, when left out. */
+            /** @description What gives way when more waits for a session or a shared subscription than the limits allow; `drop_oldest`, when left out. */
             queue_overflow?: components["schemas"]["QueueOverflow"];
             /** @description Which topics it accepts; only provisioned ones, when left out. */
             topic_mode?: components["schemas"]["TopicMode"];
@@ -1607,7 +1607,7 @@ export interface components {
          */
         DeliveryState: "pending" | "delivered" | "failed";
         /**
-         * @description Which messages are on disk before they are acknowledged. `relay`: none, they go from memory to who is connected. `logged`: QoS 1 and 2 for which a lasting session waits. `always`: all of QoS 1 and 2. `synced`: as `always`, and refused where the disk cannot promise it. In each, messages of a topic with history and retained ones are.
+         * @description Which messages are on disk before they are acknowledged. `relay`: none, they go from memory to who is connected. `logged`: QoS 1 and 2 for which a lasting session or a shared subscription waits. `always`: all of QoS 1 and 2. `synced`: as `always`, and refused where the disk cannot promise it. In each, messages of a topic with history and retained ones are.
          * @enum {string}
          */
         DurabilityClass: "relay" | "logged" | "always" | "synced";
@@ -1679,7 +1679,7 @@ export interface components {
             name: string;
             /** @description Its plan. */
             plan: components["schemas"]["InstancePlan"];
-            /** @description What gives way when more waits for a lasting session than the limits allow. */
+            /** @description What gives way when more waits for a session or a shared subscription than the limits allow. */
             queue_overflow: components["schemas"]["QueueOverflow"];
             /**
              * Format: int64
@@ -1878,19 +1878,19 @@ export interface components {
             packet_bytes_max: number;
             /**
              * Format: int64
-             * @description Bytes of messages waiting for one lasting session.
+             * @description Bytes of messages waiting for one lasting session or shared subscription.
              * @default 4194304
              */
             queued_bytes_max: number;
             /**
              * Format: int64
-             * @description Messages waiting for one lasting session; what gives way beyond it, the instance's `queue_overflow` says.
+             * @description Messages waiting for one lasting session or shared subscription; what gives way beyond it, the instance's `queue_overflow` says.
              * @default 1000
              */
             queued_messages_max: number;
             /**
              * Format: int64
-             * @description How long a message waits for a lasting session.
+             * @description How long a message waits for a lasting session or a shared subscription.
              * @default 86400
              */
             queued_secs_max: number;
@@ -1938,7 +1938,7 @@ export interface components {
             sessions_max: number;
             /**
              * Format: int64
-             * @description Shared subscriptions: different filters of all groups.
+             * @description Shared subscriptions; each pair of a group's name and a filter is one.
              * @default 100
              */
             shared_subscriptions_max: number;
@@ -2505,7 +2505,7 @@ export interface components {
          */
         Qos: 0 | 1 | 2;
         /**
-         * @description What gives way when more waits for a lasting session than `queued_messages_max` and `queued_bytes_max` allow: the oldest messages, the newest, or the session, which is ended and its client disconnected.
+         * @description What gives way when more waits for a lasting session or a shared subscription than `queued_messages_max` and `queued_bytes_max` allow: the oldest messages, the newest, or the session, which is ended and its client disconnected.
          * @enum {string}
          */
         QueueOverflow: "drop_oldest" | "drop_new" | "disconnect";
@@ -2689,7 +2689,7 @@ export interface components {
             topic_filter: string;
             /**
              * Format: int64
-             * @description Bytes of what waits, as it is stored.
+             * @description Bytes of what waits, as it is stored; those of messages in flight or handed back are estimated by their mean.
              */
             waiting_bytes: number;
             /**

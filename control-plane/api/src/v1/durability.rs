@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Which messages are on disk before they are acknowledged. `relay`: none, they go from memory to who is connected.
-/// `logged`: QoS 1 and 2 for which a lasting session waits. `always`: all of QoS 1 and 2. `synced`: as `always`, and
-/// refused where the disk cannot promise it. In each, messages of a topic with history and retained ones are.
+/// `logged`: QoS 1 and 2 for which a lasting session or a shared subscription waits. `always`: all of QoS 1 and 2.
+/// `synced`: as `always`, and refused where the disk cannot promise it. In each, messages of a topic with history and retained ones are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = DurabilityClass)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DurabilityClassView {
     /// None: messages go from memory to who is connected, and a session that is away misses them.
     Relay,
-    /// QoS 1 and 2 for which a lasting subscription waits; the others are relayed.
+    /// QoS 1 and 2 for which a lasting session or a shared subscription waits; the others are relayed.
     #[default]
     Logged,
     /// Every message of QoS 1 and 2.
@@ -44,8 +44,8 @@ impl From<DurabilityClassView> for DurabilityClass {
     }
 }
 
-/// What gives way when more waits for a lasting session than `queued_messages_max` and `queued_bytes_max` allow: the
-/// oldest messages, the newest, or the session, which is ended and its client disconnected.
+/// What gives way when more waits for a lasting session or a shared subscription than `queued_messages_max` and
+/// `queued_bytes_max` allow: the oldest messages, the newest, or the session, which is ended and its client disconnected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = QueueOverflow)]
 #[serde(rename_all = "snake_case")]
@@ -55,7 +55,7 @@ pub(crate) enum QueueOverflowView {
     DropOldest,
     /// The newest messages.
     DropNew,
-    /// The session: it is ended, and its client disconnected.
+    /// The session: it is ended, and its client disconnected. Of a shared subscription, the oldest messages.
     Disconnect,
 }
 

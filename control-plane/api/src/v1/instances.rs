@@ -152,7 +152,7 @@ pub(crate) struct InstanceView {
     authentication: Vec<AuthenticationView>,
     /// Which messages are logged, of topics that do not say themselves.
     durability: DurabilityClassView,
-    /// What gives way when more waits for a lasting session than the limits allow.
+    /// What gives way when more waits for a session or a shared subscription than the limits allow.
     queue_overflow: QueueOverflowView,
     /// Whether deletion is refused.
     delete_protection: bool,
@@ -231,7 +231,7 @@ pub(crate) struct CreateInstanceRequest {
     /// Which messages are logged, of topics that do not say themselves; `logged`, when left out.
     #[serde(default)]
     durability: DurabilityClassView,
-    /// What gives way when more waits for a lasting session than the limits allow; `drop_oldest`, when left out.
+    /// What gives way when more waits for a session or a shared subscription than the limits allow; `drop_oldest`, when left out.
     #[serde(default)]
     queue_overflow: QueueOverflowView,
     /// Whether deletion is refused.
@@ -327,7 +327,7 @@ pub(crate) struct UpdateInstanceRequest {
     authentication: Option<Vec<AuthenticationView>>,
     /// Which messages are logged, of topics that do not say themselves.
     durability: Option<DurabilityClassView>,
-    /// What gives way when more waits for a lasting session than the limits allow.
+    /// What gives way when more waits for a session or a shared subscription than the limits allow.
     queue_overflow: Option<QueueOverflowView>,
     /// Whether deletion is refused.
     delete_protection: Option<bool>,

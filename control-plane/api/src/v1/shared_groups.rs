@@ -35,7 +35,7 @@ pub(crate) struct SharedGroupView {
     in_flight: u64,
     /// Stored messages that no member has acknowledged: how far the group is behind. Those in flight are among them.
     waiting_messages: u64,
-    /// Bytes of what waits, as it is stored.
+    /// Bytes of what waits, as it is stored; those of messages in flight or handed back are estimated by their mean.
     waiting_bytes: u64,
     /// When the oldest of what waits was stored; null where nothing waits, or where it is not known.
     oldest_at: Option<Timestamp>,
@@ -108,8 +108,8 @@ pub(crate) struct SharedGroupParameters {
 
 /// List shared subscriptions as they stand.
 ///
-/// The nodes are asked at this moment, one after the other in no order, so that figures of a busy group need not add up
-/// to the message. A group is there as long as it has a member, connected or with a lasting session.
+/// All nodes are asked at once and each counts at a moment of its own, so that figures of a busy group need not add up to
+/// the message. A group is there as long as it has a member, connected or with a lasting session.
 #[utoipa::path(get, path = "/v1/instances/{instance_id}/shared-groups", tag = "shared-groups",
     params(("instance_id" = Uuid, Path), SharedGroupParameters),
     responses((status = 200, description = "A page", body = SharedGroupList)))]

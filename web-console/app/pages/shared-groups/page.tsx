@@ -35,7 +35,9 @@ export default function SharedGroupsPage() {
       <Loaded query={query}>
         {({ pages }) => {
           const groups = pages.flatMap(({ items }) => items);
-          const missing = pages.at(-1)?.coverage.missing ?? [];
+          const missing = [...new Map(
+            pages.flatMap(({ coverage }) => coverage.missing).map((node) => [node.node_id, node]),
+          ).values()];
           return (
             <>
               {missing.length > 0 && (
