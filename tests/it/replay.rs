@@ -31,7 +31,12 @@ async fn the_past_comes_first_and_then_what_is_published() {
         let instance = keeping(&cluster).await;
         let mut mouth = instance.connect("mouth").await;
         mouth.publish("cars/1", "too early", AtLeastOnce).await;
-        let time = cluster.time(0).await;
+        // Of a later millisecond than the message.
+        let then = cluster.time(0).await;
+        let mut time = then.clone();
+        while time == then {
+            time = cluster.time(0).await;
+        }
         let millis = chrono::DateTime::parse_from_rfc3339(&time).expect("a time").timestamp_millis();
         for number in 2..5 {
             mouth.publish(&format!("cars/{number}"), "stored", AtLeastOnce).await;

@@ -125,13 +125,16 @@ async fn churn(broker: &Installed, until: Instant) -> u64 {
         let mut client = builder.connect().await;
         client.subscribe(&format!("churn/{}", number % 7), ExactlyOnce).await;
         client.subscribe("churn/kept/#", AtMostOnce).await;
-        client.try_subscribe("$share/churn/churn/shared", AtLeastOnce).await;
+        let granted = client.try_subscribe("$share/churn/churn/shared", AtLeastOnce).await;
+        assert_eq!(granted, Some(AtLeastOnce));
         let topic = format!("churn/kept/{}", number % CHURNING);
-        client.retain(&topic, if number % 2 == 0 { "kept" } else { "" }, AtLeastOnce).await;
+        client
+            .retain(&topic, if (number / CHURNING).is_multiple_of(2) { "kept" } else { "" }, AtLeastOnce)
+            .await;
         client.publish("churn/shared", "x", AtLeastOnce).await;
         client.publish(&format!("churn/{}", number % 7), "x", ExactlyOnce).await;
         client.unsubscribe("churn/kept/#").await;
-        if number % 2 == 0 {
+        if (number + number / CHURNING).is_multiple_of(2) {
             client.disconnect().await;
         }
     }
@@ -174,6 +177,8 @@ async fn a_mixed_load_leaves_nothing_behind() {
     let account = account.unwrap_or_else(|error| panic!("there is no account: {error:?}"));
     println!("{account}\n{churned} clients came and went, {looked} looks back");
     assert!(account.is_good() && churned > 0 && looked > 0);
+    assert_eq!(account.shares, Some(true));
+    assert!(samples.len() >= 4, "too few looks to compare: {}", samples.len());
 
     let quarter = samples.len() / 4;
     let (first, last) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);

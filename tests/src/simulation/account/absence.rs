@@ -74,7 +74,7 @@ impl Account {
         had.held.clear();
         had.exactly.clear();
         had.presence.may_be_new = true;
-        for sent in self.sent.iter_mut().filter(|sent| sent.publisher == client) {
+        for sent in self.sent.iter_mut().filter(|sent| sent.publisher == client && !sent.acknowledged) {
             sent.may_repeat = true;
         }
     }
