@@ -1,6 +1,9 @@
 //! Every test of the project, on one private PostgreSQL where each test makes databases of its own.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::statvfs::statvfs;
 
 use crate::browser::Browser;
 use crate::console;
@@ -23,6 +26,10 @@ pub(crate) struct Arguments {
     further: Vec<String>,
 }
 
+/// From this share of the disk on the tests do not begin: the brokers that they start refuse to store anything when
+/// 95 percent are taken, and would fail for that alone.
+const DISK_USED_PERCENT_MAX: u64 = 93;
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO_CLIENTS, MOSQUITTO])?;
     let browser = Browser::prepare();
@@ -35,6 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("building the binary that tests start");
     run::run(cargo(["build", "--workspace", "--bin", "iotmq"]).args(TEST_FEATURES))?;
 
+    ensure_room()?;
     let postgres = PrivatePostgres::start()?;
     let url = postgres.server.url("postgres");
     let nextest = cargo_has("nextest");
@@ -51,6 +59,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let mut examples = cargo(["test", "--quiet", "--workspace", "--doc"]);
         examples.args(TEST_FEATURES);
         run::run_and_return(examples.env(TEST_DATABASE_URL, &url))?;
+    }
+    Ok(())
+}
+
+/// That the tests do not fail because of a disk that fills up.
+fn ensure_room() -> Result<()> {
+    for place in [Path::new("."), &std::env::temp_dir()] {
+        let disk = statvfs(place).with_context(|| format!("asking for the room in {}", place.display()))?;
+        let used = disk.blocks() - disk.blocks_free();
+        let percent = 100 * used / (used + disk.blocks_available()).max(1);
+        ensure!(
+            percent < DISK_USED_PERCENT_MAX,
+            "the disk that holds {} is {percent} % full; below {DISK_USED_PERCENT_MAX} % is needed to run the tests",
+            place.display()
+        );
     }
     Ok(())
 }
