@@ -119,6 +119,8 @@ fn errors_page() -> String {
 }
 
 #[cfg(test)]
+mod behaviour;
+#[cfg(test)]
 mod problem_codes;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::grant::Grants;
 use crate::ids::{CredentialId, InstanceId, TenantId, TimelineId};
 use crate::limits::InstanceLimits;
 use crate::revocation::Revocation;
+use crate::shared_group::SharedStrategy;
 use crate::time::UnixMillis;
 
 /// The version of these forms. A node accepts its own, the one before and the one after.
@@ -175,6 +176,9 @@ pub struct InstanceDocument {
     /// What gives way when more waits for a lasting session than the limits allow.
     #[serde(default)]
     pub queue_overflow: QueueOverflow,
+    /// Whose turn it is among the members of a shared subscription.
+    #[serde(default)]
+    pub shared_strategy: SharedStrategy,
     /// What it may use.
     pub limits: InstanceLimits,
 }

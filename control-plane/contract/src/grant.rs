@@ -92,6 +92,12 @@ impl PublishRights {
     pub const fn any(self) -> bool {
         self.0 != 0
     }
+
+    /// The same for messages that are not to be kept for their topic.
+    #[must_use]
+    pub const fn without_retain(self) -> Self {
+        Self(self.0 & 0b111)
+    }
 }
 
 impl Grants {

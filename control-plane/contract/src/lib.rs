@@ -4,6 +4,7 @@
 //! I/O, reads a clock or draws chance: time comes in as [`time::UnixMillis`].
 
 pub mod base64;
+pub mod behaviour;
 pub mod claims;
 pub mod durability;
 pub mod feed;
@@ -14,6 +15,7 @@ pub mod message;
 pub mod metrics;
 pub mod node;
 pub mod node_call;
+pub mod p2p;
 pub mod qos;
 pub mod refusal;
 pub mod revocation;

@@ -4,10 +4,12 @@
 //! query string's one member `query` (JSON), and `POST /node/v1/publish` with a [`PublishRequest`].
 
 mod id;
+mod properties;
 
 use serde::{Deserialize, Serialize};
 
 pub use id::{MessageId, MessageIdError};
+pub use properties::{MessageProperties, PayloadFormat, UserProperty};
 
 use crate::base64::Base64;
 use crate::ids::InstanceId;
@@ -87,6 +89,16 @@ pub struct StoredMessage {
     /// The payload, or its beginning; empty where none was asked for.
     #[serde(default)]
     pub payload: Base64,
+    /// From when on nobody who has not had it yet is to get it; none: there is no such time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<UnixMillis>,
+    /// What it carries beside its payload.
+    #[serde(default, skip_serializing_if = "MessageProperties::is_empty")]
+    pub properties: MessageProperties,
+    /// Its properties as they are stored, in the wire form of MQTT 5.0. Within a node alone, which takes them apart before
+    /// it answers.
+    #[serde(skip)]
+    pub content: Vec<u8>,
 }
 
 /// What a node answers to a [`MessageQuery`].
@@ -121,6 +133,12 @@ pub struct PublishRequest {
     /// Whether to keep it for its topic; with an empty payload: whether to forget what is kept.
     #[serde(default)]
     pub retain: bool,
+    /// After how many seconds nobody who has not had it yet is to get it; none: there is no such time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_secs: Option<u32>,
+    /// What it carries beside its payload. The controller has checked it; the node holds it to the instance's limits.
+    #[serde(default, skip_serializing_if = "MessageProperties::is_empty")]
+    pub properties: MessageProperties,
 }
 
 /// What became of a [`PublishRequest`]; said once it is acknowledged as a message of QoS 1 would be.

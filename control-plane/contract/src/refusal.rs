@@ -55,6 +55,8 @@ refusals! {
     InstanceSuspended = "instance_suspended";
     /// The instance does not accept this kind of proof.
     AuthenticationKindRefused = "authentication_kind_refused";
+    /// The authentication method is not served, or is not the one that the connection began with.
+    AuthenticationMethodInvalid = "authentication_method_invalid";
     /// No user name and password, or none that is right.
     CredentialsWrong = "credentials_wrong";
     /// The credential is disabled.
@@ -81,6 +83,12 @@ refusals! {
     NotAuthorized = "not_authorized";
     /// The instance has no such topic.
     TopicNotProvisioned = "topic_not_provisioned";
+    /// The topic name of a message holds a wildcard.
+    TopicNameInvalid = "topic_name_invalid";
+    /// The topic alias is 0, above the maximum or unknown.
+    TopicAliasInvalid = "topic_alias_invalid";
+    /// The payload is said to be text and is not.
+    PayloadFormatInvalid = "payload_format_invalid";
     /// A shared subscription or a replay whose text is none: without a group, a time or a filter.
     FilterInvalid = "filter_invalid";
     /// A replay of topics of which no history is kept.
@@ -113,6 +121,12 @@ refusals! {
     ClientSubscribesPerSec = "client_subscribes_per_sec";
     /// `in_flight_messages_max`
     InFlightMessagesMax = "in_flight_messages_max";
+    /// `receive_max`
+    ReceiveMax = "receive_max";
+    /// `properties_bytes_max`
+    PropertiesBytesMax = "properties_bytes_max";
+    /// `user_properties_max`
+    UserPropertiesMax = "user_properties_max";
     /// `sessions_max`
     SessionsMax = "sessions_max";
     /// `queued_messages_max`, `queued_bytes_max` or `queued_secs_max`, in an instance that then ends the session

@@ -11,6 +11,21 @@ use crate::time::UnixMillis;
 /// The most groups of one answer.
 pub const SHARED_GROUPS_PER_ANSWER_MAX: u32 = 201;
 
+/// Whose turn it is among the members of a group that are connected and have room.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SharedStrategy {
+    /// Always the same member's, as long as it has room; then the next one's.
+    Sticky,
+    /// That of the member with the fewest messages unacknowledged; among several they take turns.
+    LeastInFlight,
+    /// They take turns. Also what a strategy of a later release is read as.
+    #[default]
+    #[serde(other)]
+    RoundRobin,
+}
+
 /// Which group: groups are ordered by name and then by filter, both compared by their bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
@@ -95,6 +110,23 @@ mod tests {
         let key = |group: &str, filter: &str| SharedGroupKey { group: group.into(), filter: filter.into() };
         assert!(
             key("a", "z") < key("b", "a") && key("a", "y") < key("a", "z") && key("a", "z") < key("a/", "a")
+        );
+    }
+
+    #[test]
+    fn a_strategy_travels_by_name_and_an_unknown_one_is_taking_turns() {
+        for (strategy, name) in [
+            (SharedStrategy::RoundRobin, "round_robin"),
+            (SharedStrategy::Sticky, "sticky"),
+            (SharedStrategy::LeastInFlight, "least_in_flight"),
+        ] {
+            assert_eq!(serde_json::to_value(strategy).expect("serializes"), name);
+            assert_eq!(serde_json::from_value::<SharedStrategy>(name.into()).expect("parses"), strategy);
+        }
+        let later = serde_json::from_str::<SharedStrategy>("\"by_weight\"").expect("parses");
+        assert_eq!(
+            (later, SharedStrategy::default()),
+            (SharedStrategy::RoundRobin, SharedStrategy::RoundRobin)
         );
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, TopicMode};
 use contract::ids::{InstanceId, TenantId};
+use contract::shared_group::SharedStrategy;
 use store::platform::Bootstrap;
 use store::{Labels, StoreError};
 
@@ -144,6 +145,7 @@ async fn make(write: &mut Write<'_>, operator: &NewMember) -> Result<Bootstrap, 
         topic_mode: TopicMode::Provisioned,
         durability: DurabilityClass::default(),
         queue_overflow: QueueOverflow::default(),
+        shared_strategy: SharedStrategy::default(),
         authentication: vec![Authentication::Password, Authentication::Token],
         delete_protection: false,
         labels: Labels::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use contract::feed::DocumentKind;
+use contract::feed::{CredentialSecret, Document, DocumentKey, DocumentKind};
 use contract::grant::Grants;
 use contract::ids::{CredentialId, InstanceId};
 use contract::limits::InstanceLimits;
@@ -23,7 +23,7 @@ use crate::ids::new_id;
 use crate::page::{ListQuery, Page};
 use crate::secret::Secret;
 use crate::validate::{Check, patched};
-use crate::verifiers::{generate_secret, verifiers};
+use crate::verifiers::{generate_secret, verifiers, verifiers_beside};
 use crate::write::{Audited, Write, Written, check_revision, not_deleting};
 
 /// Makes, changes and deletes credentials.
@@ -279,7 +279,8 @@ impl Credentials {
             ..before.clone()
         };
         let secret = generate_secret();
-        let kept = verifiers(&secret);
+        let other = secret_beside(&mut write, instance.id, &before, slot).await?;
+        let kept = verifiers_beside(&secret, other.as_ref());
         store::credentials::update_secret(&mut write.tx, instance.id, credential.id, slot, &kept).await?;
         store::credentials::update(&mut write.tx, instance.id, &credential).await?;
         write.credential_changed(instance.id, credential.id, &credential.username);
@@ -307,6 +308,24 @@ impl Credentials {
         audit(&mut write, &instance, action, Some(&before), Some(&credential));
         Ok((credential, write.commit().await?))
     }
+}
+
+/// What recognises the secret in the other slot, if there is one.
+async fn secret_beside(
+    write: &mut Write<'_>,
+    instance: InstanceId,
+    credential: &Credential,
+    slot: SecretSlot,
+) -> Result<Option<CredentialSecret>, StoreError> {
+    let key = DocumentKey { kind: DocumentKind::Credential, instance, name: credential.username.clone() };
+    let found = store::documents::list(&mut write.tx, std::slice::from_ref(&key)).await?.remove(&key);
+    let Some(Document::Credential(document)) = found else { return Ok(None) };
+    let mut secrets = document.secrets.into_iter();
+    let (primary, secondary) = (secrets.next(), secrets.next());
+    Ok(match slot {
+        SecretSlot::Primary => secondary,
+        SecretSlot::Secondary => primary,
+    })
 }
 
 /// The credential with its locked instance.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, DocumentKind, TopicMode};
 use contract::ids::{InstanceId, TenantId};
+use contract::shared_group::SharedStrategy;
 use serde_json::{Value, json};
 use store::error::Constraint;
 pub use store::instances::{Instance, SuspendedReason};
@@ -57,6 +58,8 @@ pub struct NewInstance {
     pub durability: DurabilityClass,
     /// What gives way when more waits for a lasting session than the plan allows.
     pub queue_overflow: QueueOverflow,
+    /// Whose turn it is among the members of a shared subscription.
+    pub shared_strategy: SharedStrategy,
     /// Whether deletion is refused.
     pub delete_protection: bool,
     /// What people sort it by.
@@ -76,6 +79,8 @@ pub struct InstancePatch {
     pub durability: Option<DurabilityClass>,
     /// What gives way when more waits for a lasting session than the plan allows.
     pub queue_overflow: Option<QueueOverflow>,
+    /// Whose turn it is among the members of a shared subscription.
+    pub shared_strategy: Option<SharedStrategy>,
     /// Whether deletion is refused.
     pub delete_protection: Option<bool>,
     /// Labels to set, or with none to take away.
@@ -209,6 +214,7 @@ impl Instances {
             authentication: patch.authentication.unwrap_or_else(|| before.authentication.clone()),
             durability: patch.durability.unwrap_or(before.durability),
             queue_overflow: patch.queue_overflow.unwrap_or(before.queue_overflow),
+            shared_strategy: patch.shared_strategy.unwrap_or(before.shared_strategy),
             delete_protection: patch.delete_protection.unwrap_or(before.delete_protection),
             labels: patched(&before.labels, &patch.labels),
             ..before.clone()
@@ -251,6 +257,7 @@ pub(crate) async fn create(
         authentication: &new.authentication,
         durability: new.durability,
         queue_overflow: new.queue_overflow,
+        shared_strategy: new.shared_strategy,
         delete_protection: new.delete_protection,
         labels: &new.labels,
         now: write.now,
@@ -367,8 +374,11 @@ fn check(name: &str, authentication: &[Authentication], labels: &Labels) -> Resu
 }
 
 /// What nodes are told of what people may change.
-fn told(instance: &Instance) -> (TopicMode, &[Authentication], DurabilityClass, QueueOverflow) {
-    (instance.topic_mode, &instance.authentication, instance.durability, instance.queue_overflow)
+fn told(
+    instance: &Instance,
+) -> (TopicMode, &[Authentication], DurabilityClass, QueueOverflow, SharedStrategy) {
+    let Instance { topic_mode, authentication, durability, queue_overflow, shared_strategy, .. } = instance;
+    (*topic_mode, authentication, *durability, *queue_overflow, *shared_strategy)
 }
 
 fn summary(instance: &Instance) -> Value {
@@ -381,6 +391,7 @@ fn summary(instance: &Instance) -> Value {
         "authentication": instance.authentication,
         "durability": instance.durability,
         "queue_overflow": instance.queue_overflow,
+        "shared_strategy": instance.shared_strategy,
         "delete_protection": instance.delete_protection,
         "labels": instance.labels,
     })

@@ -6,6 +6,7 @@
 
 mod cursor;
 mod merge;
+mod properties;
 mod publish;
 mod window;
 
@@ -15,8 +16,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::ids::InstanceId;
 use contract::message::{
-    LISTED_PAYLOAD_BYTES_MAX, MESSAGES_PER_ANSWER_MAX, MessageId, MessageQuery, MessagesAnswer, Order,
-    StoredMessage,
+    LISTED_PAYLOAD_BYTES_MAX, MESSAGES_PER_ANSWER_MAX, MessageId, MessageProperties, MessageQuery,
+    MessagesAnswer, Order, StoredMessage,
 };
 use contract::time::UnixMillis;
 use contract::topic::{TopicError, check_filter};
@@ -172,7 +173,7 @@ impl Messages {
         Self { core, payloads: Arc::new(Permits::new(PAYLOADS_MAX, PAYLOADS_OF_TENANT_MAX)) }
     }
 
-    /// Messages of an instance that fit a query.
+    /// Messages of an instance that fit a query; their properties where payloads are shown.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -208,6 +209,9 @@ impl Messages {
         sources.retain(|source| window.may_be_held_by(&source.peer));
         let mut items = Vec::new();
         let stop = self.fill(&question, query.id, &mut sources, &mut window, &mut items).await;
+        if !query.payload {
+            items.iter_mut().for_each(hide_properties);
+        }
         answered(&sources)?;
         if items.is_empty() && stop == Stop::Ask && query.cursor.is_none() && all_at_start(&sources) {
             return Err(QueryMessagesError::TimedOut);
@@ -218,7 +222,8 @@ impl Messages {
         Ok(MessagePage { items, next_cursor, coverage: window.coverage(&sources, now) })
     }
 
-    /// One message, with its payload, cut after [`SHOWN_PAYLOAD_BYTES_MAX`], if the caller may see payloads.
+    /// One message, with its properties and its payload, cut after [`SHOWN_PAYLOAD_BYTES_MAX`], if the caller may see
+    /// payloads.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -227,7 +232,11 @@ impl Messages {
     ) -> Result<StoredMessage, QueryMessagesError> {
         let instance = self.core.instance(caller, instance, Action::ReadMessages).await?;
         let shown = shown(self.core.instance(caller, instance.id, Action::ReadPayloads).await)?;
-        self.find(instance.id, id, if shown { SHOWN_PAYLOAD_BYTES_MAX } else { 0 }).await
+        let mut found = self.find(instance.id, id, if shown { SHOWN_PAYLOAD_BYTES_MAX } else { 0 }).await?;
+        if !shown {
+            hide_properties(&mut found);
+        }
+        Ok(found)
     }
 
     /// One message with its whole payload.
@@ -379,6 +388,11 @@ impl Messages {
 /// The identifier as the node that has stored it calls it: its own log is its one shard.
 fn in_its_log(id: MessageId) -> MessageId {
     MessageId { shard: 0, ..id }
+}
+
+/// Leaves out what belongs to a payload that is not shown.
+fn hide_properties(message: &mut StoredMessage) {
+    message.properties = MessageProperties::default();
 }
 
 /// Whether a payload is shown to who was asked about like this: a missing permission hides it, and nothing else.

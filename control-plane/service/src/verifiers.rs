@@ -26,8 +26,17 @@ pub fn generate_secret() -> Secret {
 /// What recognises this secret: for a password in CONNECT and for SCRAM-SHA-256.
 #[must_use]
 pub fn verifiers(secret: &Secret) -> CredentialSecret {
+    verifiers_beside(secret, None)
+}
+
+/// The same of a secret that will be good beside `other`. In SCRAM a server names the one salt of a user before it knows
+/// which of two secrets the device has, so both have the same.
+#[must_use]
+pub fn verifiers_beside(secret: &Secret, other: Option<&CredentialSecret>) -> CredentialSecret {
     let secret = secret.expose().as_bytes();
-    CredentialSecret { verifier: password_verifier(secret), scram: scram_keys(secret, random()) }
+    let salt = other.and_then(|other| other.scram.salt.0.as_slice().try_into().ok());
+    let scram = scram_keys(secret, salt.unwrap_or_else(random));
+    CredentialSecret { verifier: password_verifier(secret), scram }
 }
 
 fn password_verifier(secret: &[u8]) -> PasswordVerifier {
@@ -79,5 +88,15 @@ mod tests {
         assert_eq!(hmac_sha256(&kept.salt.0, secret.expose().as_bytes()), kept.hash.0);
         assert_ne!(hmac_sha256(&kept.salt.0, other.expose().as_bytes()), kept.hash.0);
         assert_ne!(kept.salt, verifiers(&secret).verifier.salt, "each has a salt of its own");
+    }
+
+    #[test]
+    fn two_secrets_that_are_good_together_share_the_salt_of_scram() {
+        let first = verifiers(&generate_secret());
+        let second = verifiers_beside(&generate_secret(), Some(&first));
+        assert_eq!(first.scram.salt, second.scram.salt);
+        assert_ne!(first.scram.stored_key, second.scram.stored_key);
+        assert_ne!(first.verifier.salt, second.verifier.salt);
+        assert_ne!(first.scram.salt, verifiers(&generate_secret()).scram.salt);
     }
 }

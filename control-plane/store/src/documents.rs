@@ -14,6 +14,7 @@ use contract::feed::{
 use contract::grant::Grants;
 use contract::ids::{CredentialId, InstanceId, TenantId};
 use contract::limits::InstanceLimits;
+use contract::shared_group::SharedStrategy;
 use contract::time::UnixMillis;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -32,6 +33,7 @@ struct InstanceRow {
     authentication: Json<Vec<Authentication>>,
     durability: Named<DurabilityClass>,
     queue_overflow: Named<QueueOverflow>,
+    shared_strategy: Named<SharedStrategy>,
     limits: Json<InstanceLimits>,
 }
 
@@ -51,6 +53,7 @@ impl From<InstanceRow> for Document {
             authentication: row.authentication.0,
             durability: row.durability.0,
             queue_overflow: row.queue_overflow.0,
+            shared_strategy: row.shared_strategy.0,
             limits: row.limits.0,
         })
     }
@@ -137,6 +140,7 @@ macro_rules! instances {
                       authentication AS "authentication: Json<Vec<Authentication>>",
                       durability AS "durability: Named<DurabilityClass>",
                       queue_overflow AS "queue_overflow: Named<QueueOverflow>",
+                      shared_strategy AS "shared_strategy: Named<SharedStrategy>",
                       limits AS "limits: Json<InstanceLimits>"
                FROM instance JOIN tenant USING (tenant_id) JOIN plan USING (plan_id) "# + $tail
             $(, $arg)*

@@ -5,6 +5,7 @@ use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Authentication, InstanceState, TopicMode};
 use contract::ids::{InstanceId, TenantId};
 use contract::limits::InstanceLimits;
+use contract::shared_group::SharedStrategy;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -55,6 +56,8 @@ pub struct Instance {
     pub durability: DurabilityClass,
     /// What gives way when more waits for a lasting session than the plan allows.
     pub queue_overflow: QueueOverflow,
+    /// Whose turn it is among the members of a shared subscription.
+    pub shared_strategy: SharedStrategy,
     /// Whether deletion is refused.
     pub delete_protection: bool,
     /// What people sort it by.
@@ -86,6 +89,7 @@ struct Row {
     authentication: Json<Vec<Authentication>>,
     durability: Named<DurabilityClass>,
     queue_overflow: Named<QueueOverflow>,
+    shared_strategy: Named<SharedStrategy>,
     delete_protection: bool,
     suspended_by: Option<Named<SuspendedReason>>,
     deleted_at: Option<DateTime<Utc>>,
@@ -128,6 +132,7 @@ impl From<Row> for Instance {
             authentication: row.authentication.0,
             durability: row.durability.0,
             queue_overflow: row.queue_overflow.0,
+            shared_strategy: row.shared_strategy.0,
             delete_protection: row.delete_protection,
             labels: row.labels.0,
             topics_used: unsigned(row.topics_used),
@@ -152,6 +157,7 @@ macro_rules! select {
                       instance.authentication AS "authentication: Json<Vec<Authentication>>",
                       instance.durability AS "durability: Named<DurabilityClass>",
                       instance.queue_overflow AS "queue_overflow: Named<QueueOverflow>",
+                      instance.shared_strategy AS "shared_strategy: Named<SharedStrategy>",
                       instance.delete_protection, instance.suspended_by AS "suspended_by: Named<SuspendedReason>",
                       instance.deleted_at, instance.labels AS "labels: Json<Labels>",
                       instance.topics_used, instance.credentials_used,
@@ -193,6 +199,8 @@ pub struct NewInstance<'a> {
     pub durability: DurabilityClass,
     /// What gives way when more waits for a lasting session than the plan allows.
     pub queue_overflow: QueueOverflow,
+    /// Whose turn it is among the members of a shared subscription.
+    pub shared_strategy: SharedStrategy,
     /// Whether deletion is refused.
     pub delete_protection: bool,
     /// What people sort it by.
@@ -227,8 +235,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO instance (instance_id, tenant_id, name, label, plan_id, topic_mode, authentication,
-             delete_protection, labels, created_at, updated_at, durability, queue_overflow)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)",
+             delete_protection, labels, created_at, updated_at, durability, queue_overflow, shared_strategy)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)",
         new.id.0,
         tenant.0,
         new.name,
@@ -241,6 +249,7 @@ pub async fn insert(
         new.now,
         Named(new.durability) as _,
         Named(new.queue_overflow) as _,
+        Named(new.shared_strategy) as _,
     )
     .execute(connection)
     .await?;
@@ -310,7 +319,7 @@ pub async fn update(
     sqlx::query!(
         "UPDATE instance SET name = $3, topic_mode = $4, authentication = $5, delete_protection = $6,
              labels = $7, suspended_by = $8, deleted_at = $9, updated_at = $10, revision = $11,
-             durability = $12, queue_overflow = $13
+             durability = $12, queue_overflow = $13, shared_strategy = $14
          WHERE tenant_id = $1 AND instance_id = $2",
         tenant.0,
         instance.id.0,
@@ -325,6 +334,7 @@ pub async fn update(
         instance.revision,
         Named(instance.durability) as _,
         Named(instance.queue_overflow) as _,
+        Named(instance.shared_strategy) as _,
     )
     .execute(connection)
     .await?;

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::durability::{DurabilityClassView, QueueOverflowView};
 use super::parameters::{LabelParameters, NameParameters, PageParameters};
+use super::shared_strategy::SharedStrategyView;
 use crate::answer::Answer;
 use crate::caller::SignedIn;
 use crate::json::Body;
@@ -154,6 +155,8 @@ pub(crate) struct InstanceView {
     durability: DurabilityClassView,
     /// What gives way when more waits for a session or a shared subscription than the limits allow.
     queue_overflow: QueueOverflowView,
+    /// Whose turn it is among the members of a shared subscription.
+    shared_strategy: SharedStrategyView,
     /// Whether deletion is refused.
     delete_protection: bool,
     /// What people sort it by.
@@ -197,6 +200,7 @@ impl InstanceView {
             authentication: instance.authentication.into_iter().filter_map(AuthenticationView::of).collect(),
             durability: instance.durability.into(),
             queue_overflow: instance.queue_overflow.into(),
+            shared_strategy: instance.shared_strategy.into(),
             delete_protection: instance.delete_protection,
             labels: instance.labels.into(),
             created_at: instance.created_at.into(),
@@ -234,6 +238,9 @@ pub(crate) struct CreateInstanceRequest {
     /// What gives way when more waits for a session or a shared subscription than the limits allow; `drop_oldest`, when left out.
     #[serde(default)]
     queue_overflow: QueueOverflowView,
+    /// Whose turn it is among the members of a shared subscription; `round_robin`, when left out.
+    #[serde(default)]
+    shared_strategy: SharedStrategyView,
     /// Whether deletion is refused.
     #[serde(default)]
     delete_protection: bool,
@@ -270,6 +277,7 @@ pub(crate) async fn create_instance(
         authentication: request.authentication.into_iter().map(Into::into).collect(),
         durability: request.durability.into(),
         queue_overflow: request.queue_overflow.into(),
+        shared_strategy: request.shared_strategy.into(),
         delete_protection: request.delete_protection,
         labels: request.labels.into(),
     };
@@ -329,6 +337,8 @@ pub(crate) struct UpdateInstanceRequest {
     durability: Option<DurabilityClassView>,
     /// What gives way when more waits for a session or a shared subscription than the limits allow.
     queue_overflow: Option<QueueOverflowView>,
+    /// Whose turn it is among the members of a shared subscription.
+    shared_strategy: Option<SharedStrategyView>,
     /// Whether deletion is refused.
     delete_protection: Option<bool>,
     /// Labels to set, or with null to take away.
@@ -353,6 +363,7 @@ pub(crate) async fn update_instance(
         authentication: request.authentication.map(|ways| ways.into_iter().map(Into::into).collect()),
         durability: request.durability.map(Into::into),
         queue_overflow: request.queue_overflow.map(Into::into),
+        shared_strategy: request.shared_strategy.map(Into::into),
         delete_protection: request.delete_protection,
         labels: request.labels,
     };

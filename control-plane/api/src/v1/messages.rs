@@ -23,6 +23,7 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::time::Timestamp;
+use crate::v1::message_properties::{PropertiesInput, PropertiesView};
 use crate::v1::missing::MissingNodeView;
 
 /// How bytes are written as text.
@@ -94,13 +95,19 @@ pub(crate) struct MessageView {
     stored_at: Timestamp,
     /// How many bytes its payload has.
     bytes: u64,
+    /// From when on nobody who has not had it yet is to get it; null: there is no such time.
+    expires_at: Option<Timestamp>,
+    /// What it carries beside its payload; null where that is nothing, was not asked for or may not be seen, as the
+    /// payload.
+    properties: Option<PropertiesView>,
     /// Its payload; null where it was not asked for or may not be seen.
     payload: Option<PayloadView>,
 }
 
 impl MessageView {
     fn new(message: StoredMessage, with_payload: bool) -> Self {
-        let StoredMessage { id, topic, client_id, qos, retain, stored_at, bytes, payload } = message;
+        let StoredMessage { id, topic, client_id, qos, retain, stored_at, bytes, payload, .. } = message;
+        let (expires_at, properties) = (message.expires_at, message.properties);
         // Where there is something and nothing of it came, it was not to be seen.
         let seen = with_payload && (bytes == 0 || !payload.0.is_empty());
         Self {
@@ -111,6 +118,8 @@ impl MessageView {
             retain,
             stored_at: time(stored_at).into(),
             bytes,
+            expires_at: expires_at.map(|at| time(at).into()),
+            properties: PropertiesView::of(properties),
             payload: seen.then(|| PayloadView::new(payload.0, bytes)),
         }
     }
@@ -178,7 +187,7 @@ pub(crate) struct MessageParameters {
     /// Which come first.
     #[param(inline)]
     order: Option<Order>,
-    /// `payload`: show the payloads too, cut after 4 KiB.
+    /// `payload`: show the payloads too, cut after 4 KiB, and the properties.
     #[param(inline)]
     include: Option<Include>,
     /// The most messages of the page.
@@ -324,6 +333,13 @@ pub(crate) struct PublishRequest {
     /// the topic is forgotten.
     #[serde(default)]
     retain: bool,
+    /// After how many seconds nobody who has not had it yet is to get it; null: there is no such time.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    expires_in_secs: Option<u32>,
+    /// What it carries beside its payload.
+    #[serde(default)]
+    properties: PropertiesInput,
 }
 
 const fn at_least_once() -> Qos {
@@ -360,14 +376,15 @@ pub(crate) async fn publish_message(
     Path(instance): Path<InstanceId>,
     Body(request): Body<PublishRequest>,
 ) -> Result<Answer<PublishedMessage>, Problem> {
-    let PublishRequest { topic, payload, qos, retain } = request;
+    let PublishRequest { topic, payload, qos, retain, expires_in_secs, properties } = request;
     let payload = match payload.encoding {
         PayloadEncoding::Utf8 => payload.data.into_bytes(),
         PayloadEncoding::Base64 => STANDARD
             .decode(payload.data)
             .map_err(|error| Problem::field("/payload/data", "invalid", error.to_string()))?,
     };
-    let new = NewMessage { topic, payload, qos, retain };
+    let properties = properties.read()?;
+    let new = NewMessage { topic, payload, qos, retain, expires_in_secs, properties };
     let published = state.services.messages.publish(signed_in.caller(), instance, new).await?;
     let (id, matched) = (published.id, published.matched);
     Ok(Answer::ok(PublishedMessage { id, stored: id.is_some(), matched }))

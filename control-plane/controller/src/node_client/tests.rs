@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contract::ids::{InstanceId, NodeId};
-use contract::message::Order;
+use contract::message::{MessageProperties, Order};
 use contract::qos::Qos;
 use contract::time::UnixMillis;
 use service::clock::FixedClock;
@@ -125,6 +125,8 @@ async fn a_refusal_is_told_by_its_name() {
         payload: Base64::default(),
         qos: Qos::AtLeastOnce,
         retain: false,
+        expires_in_secs: None,
+        properties: MessageProperties::default(),
     };
     for (status, expected) in [
         ("409 Conflict", NodeCallError::Refused { code: "payload_bytes_max".to_owned() }),

@@ -152,6 +152,7 @@ fn first<'a>(logs: &'a mut [&mut Log], order: Order) -> Option<&'a mut Log> {
 #[cfg(test)]
 mod tests {
     use contract::base64::Base64;
+    use contract::message::MessageProperties;
     use contract::qos::Qos;
     use contract::time::UnixMillis;
 
@@ -172,6 +173,9 @@ mod tests {
             stored_at: UnixMillis(time),
             bytes: 0,
             payload: Base64::default(),
+            expires_at: None,
+            properties: MessageProperties::default(),
+            content: Vec::new(),
         };
         times.iter().enumerate().map(message).collect()
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use contract::base64::Base64;
 use contract::feed::{InstanceState, TopicMode};
 use contract::ids::InstanceId;
-use contract::message::{MessageId, PublishAnswer, PublishRequest};
+use contract::message::{MessageId, MessageProperties, PublishAnswer, PublishRequest};
+use contract::p2p;
 use contract::qos::Qos;
 use contract::topic::{check_name, first_level, levels};
 use serde_json::json;
@@ -16,7 +17,7 @@ use store::StoreError;
 use store::instances::Instance;
 use tracing::Instrument as _;
 
-use super::Messages;
+use super::{Messages, properties};
 use crate::access::{AccessError, Action, Caller};
 use crate::core::Core;
 use crate::error::{Invalid, WrongState, takes_get_error};
@@ -36,6 +37,10 @@ pub struct NewMessage {
     pub qos: Qos,
     /// Whether it is to be kept for its topic; with an empty payload: whether what is kept is to be forgotten.
     pub retain: bool,
+    /// After how many seconds nobody who has not had it yet is to get it, at least 1; none: there is no such time.
+    pub expires_in_secs: Option<u32>,
+    /// What it carries beside its payload.
+    pub properties: MessageProperties,
 }
 
 /// What became of it.
@@ -102,8 +107,17 @@ impl Messages {
             return Err(WrongState(format!("instance `{}` is not running", instance.name)).into());
         }
         check(&self.core, &instance, &new).await?;
-        let NewMessage { topic, payload, qos, retain } = new;
-        let request = PublishRequest { instance: instance.id, topic, payload: Base64(payload), qos, retain };
+        let NewMessage { topic, payload, qos, retain, expires_in_secs, properties } = new;
+        let payload = Base64(payload);
+        let request = PublishRequest {
+            instance: instance.id,
+            topic,
+            payload,
+            qos,
+            retain,
+            expires_in_secs,
+            properties,
+        };
         let seen_since = seen_since(&self.core);
         let mut peers = self.peers(instance.id).await?;
         peers.retain(|peer| peer.address.is_some() && peer.last_seen_at >= seen_since);
@@ -196,6 +210,13 @@ async fn check(core: &Core, instance: &Instance, new: &NewMessage) -> Result<(),
     } else if levels(topic) as u64 > limits.topic_levels_max {
         check.fail("/topic", "too_long", format!("at most {} levels", limits.topic_levels_max));
     }
+    if new.retain && p2p::receiver(topic).is_some() {
+        check.fail("/retain", "invalid", "a message for one client cannot be retained");
+    }
+    if new.expires_in_secs == Some(0) {
+        check.fail("/expires_in_secs", "invalid", "at least 1 second");
+    }
+    properties::check(&mut check, &new.properties, &new.payload, limits);
     check.finish()?;
     let mut payload_bytes_max = limits.packet_bytes_max;
     let name = first_level(topic);
@@ -235,6 +256,15 @@ fn refused(code: &str, instance: &Instance) -> PublishError {
         }
         "packet_bytes_max" | "payload_bytes_max" => {
             Invalid::field("/payload/data", "too_long", format!("more than `{code}`")).into()
+        }
+        "properties_bytes_max" => {
+            Invalid::field("/properties", "too_long", format!("more than `{code}`")).into()
+        }
+        "user_properties_max" => {
+            Invalid::field("/properties/user_properties", "too_many", format!("more than `{code}`")).into()
+        }
+        "payload_format_invalid" => {
+            Invalid::field("/properties/payload_format", "invalid", "the payload is no UTF-8").into()
         }
         other => WrongState(format!("the node refused the message: `{other}`")).into(),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::ids::{
     AlarmId, AlarmRuleId, ChannelId, CredentialId, InstanceId, MemberId, NodeId, TenantId, TokenId,
 };
-use contract::message::MessageId;
+use contract::message::{MessageId, MessageProperties};
 use contract::qos::Qos;
 use contract::revocation::TokenSelector;
 use service::access::{AccessError, Actor, Caller, Role};
@@ -182,8 +182,15 @@ async fn try_alarms(world: &World, by: &Caller, instance: InstanceId) -> Vec<(&'
     tried
 }
 
-fn no_message() -> NewMessage {
-    NewMessage { topic: String::new(), payload: vec![], qos: Qos::AtMostOnce, retain: false }
+pub(crate) fn no_message() -> NewMessage {
+    NewMessage {
+        topic: String::new(),
+        payload: vec![],
+        qos: Qos::AtMostOnce,
+        retain: false,
+        expires_in_secs: None,
+        properties: MessageProperties::default(),
+    }
 }
 
 fn nothing_to_revoke() -> RevokeTokens {

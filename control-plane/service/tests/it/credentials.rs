@@ -62,9 +62,14 @@ async fn a_device_changes_over_from_one_slot_to_the_other() {
     let second = rotate(SecretSlot::Secondary).await;
     let document = told(&world).await.expect("a document");
     assert!(lets_in(&document, &first) && lets_in(&document, &second));
+    let is_one_salt = |document: &CredentialDocument| {
+        document.secrets.len() == 2 && document.secrets[0].scram.salt == document.secrets[1].scram.salt
+    };
+    assert!(is_one_salt(&document), "SCRAM knows one salt of a user");
     let third = rotate(SecretSlot::Primary).await;
     let document = told(&world).await.expect("a document");
     assert!(!lets_in(&document, &first) && lets_in(&document, &second) && lets_in(&document, &third));
+    assert!(is_one_salt(&document));
 }
 
 #[tokio::test]

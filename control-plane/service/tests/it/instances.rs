@@ -3,6 +3,7 @@
 use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{Document, DocumentKey, DocumentKind, InstanceState, TopicMode};
 use contract::ids::InstanceId;
+use contract::shared_group::SharedStrategy;
 use service::access::AccessError;
 use service::error::UpdateError;
 use service::instances::{
@@ -214,6 +215,26 @@ async fn nodes_hear_what_an_instances_messages_are_worth() {
         assert_eq!((changed.durability, changed.queue_overflow), worth);
         assert!(written.generation.is_some());
         assert_eq!(document().await, worth);
+    }
+}
+
+#[tokio::test]
+async fn whose_turn_it_is_in_shared_subscriptions_reaches_nodes() {
+    let world = World::new().await;
+    let (tenant, instance) = world.demo().await;
+    assert_eq!(instance.shared_strategy, SharedStrategy::RoundRobin);
+    for strategy in [SharedStrategy::Sticky, SharedStrategy::LeastInFlight, SharedStrategy::RoundRobin] {
+        let patch = InstancePatch { shared_strategy: Some(strategy), ..InstancePatch::default() };
+        let instances = &world.services.instances;
+        let (changed, written) =
+            instances.update(&tenant.owner, instance.id, None, patch).await.expect("changed");
+        assert_eq!((changed.shared_strategy, written.generation.is_some()), (strategy, true));
+        let key = DocumentKey { kind: DocumentKind::Instance, instance: instance.id, name: String::new() };
+        let mut connection = world.store.read().await.expect("a connection");
+        let documents = store::documents::list(&mut connection, &[key]).await.expect("documents");
+        let told = documents.into_values().next();
+        let is_told = matches!(&told, Some(Document::Instance(it)) if it.shared_strategy == strategy);
+        assert!(is_told, "{told:?}");
     }
 }
 

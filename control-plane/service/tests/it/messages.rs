@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use contract::base64::Base64;
 use contract::ids::{InstanceId, NodeId};
 use contract::message::{
-    MessageId, MessageQuery, MessagesAnswer, Order, PublishAnswer, PublishRequest, StoredMessage,
+    MessageId, MessageProperties, MessageQuery, MessagesAnswer, Order, PayloadFormat, PublishAnswer,
+    PublishRequest, StoredMessage, UserProperty,
 };
 use contract::node::NodeReport;
 use contract::qos::Qos;
@@ -27,6 +28,7 @@ use service::page::ListQuery;
 use service::topics::{HistoryPatch, NewTopic};
 use tokio::sync::Notify;
 
+use crate::access::no_message;
 use crate::world::{Tenant, World, caller, no_instance};
 
 /// One node's log, by its name, and how it takes calls.
@@ -65,6 +67,9 @@ impl Cast {
                 stored_at: millis(at),
                 bytes: payload.0.len() as u64,
                 payload,
+                expires_at: None,
+                properties: MessageProperties::default(),
+                content: Vec::new(),
             };
             part.log.push((instance, message));
         });
@@ -210,6 +215,7 @@ impl Scene {
             payload: b"stop".to_vec(),
             qos: Qos::AtLeastOnce,
             retain: false,
+            ..no_message()
         };
         self.world.services.messages.publish(&self.tenant.owner, self.instance.id, new).await
     }
@@ -469,7 +475,8 @@ async fn a_message_to_be_retained_is_handed_on_as_such() {
     let messages = &scene.world.services.messages;
     for (payload, retain) in [(&b"on"[..], true), (b"", true), (b"on", false)] {
         let topic = "cars/1".to_owned();
-        let new = NewMessage { topic, payload: payload.to_vec(), qos: Qos::AtLeastOnce, retain };
+        let new =
+            NewMessage { topic, payload: payload.to_vec(), qos: Qos::AtLeastOnce, retain, ..no_message() };
         messages.publish(&scene.tenant.owner, scene.instance.id, new).await.expect("published");
         let sent = scene.cast.with("one", |part| part.published.last().cloned()).expect("it was sent");
         assert_eq!((sent.payload.0.as_slice(), sent.retain), (payload, retain));
@@ -478,6 +485,68 @@ async fn a_message_to_be_retained_is_handed_on_as_such() {
     let error = scene.publish("cars/1").await.expect_err("refused");
     assert!(matches!(error, PublishError::State(_)) && !error.is_uncertain(), "{error:?}");
     assert!(error.to_string().contains("all the retained messages"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_message_carries_is_handed_on_and_what_is_no_good_of_it_is_named() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.world.pass(TimeDelta::minutes(-10));
+    let publish = async |new: NewMessage| {
+        let new = NewMessage { qos: Qos::AtLeastOnce, ..new };
+        scene.world.services.messages.publish(&scene.tenant.owner, scene.instance.id, new).await
+    };
+    let pair = |name: &str| UserProperty { name: name.to_owned(), value: String::new() };
+    let properties = MessageProperties {
+        payload_format: Some(PayloadFormat::Text),
+        content_type: Some("text/plain".to_owned()),
+        user_properties: vec![pair("b"), pair("a"), pair("b")],
+        ..MessageProperties::default()
+    };
+    let topic = |name: &str| NewMessage { topic: name.to_owned(), ..no_message() };
+    let whole = NewMessage { expires_in_secs: Some(7), properties: properties.clone(), ..topic("cars/1") };
+    publish(whole).await.expect("published");
+    let sent = scene.cast.with("one", |part| part.published.last().cloned()).expect("it was sent");
+    assert_eq!((sent.expires_in_secs, sent.properties), (Some(7), properties));
+    let many = MessageProperties { user_properties: vec![pair("a"); 65], ..MessageProperties::default() };
+    for (new, pointer) in [
+        (NewMessage { expires_in_secs: Some(0), ..topic("cars/1") }, "/expires_in_secs"),
+        (NewMessage { properties: many, ..topic("cars/1") }, "/properties/user_properties"),
+        (NewMessage { retain: true, ..topic("cars/p2p/car-001") }, "/retain"),
+    ] {
+        let refused = publish(new).await;
+        let is_named = matches!(&refused, Err(PublishError::Invalid(it)) if it.0[0].pointer == pointer);
+        assert!(is_named, "{pointer}: {refused:?}");
+    }
+    for (code, pointer) in [
+        ("properties_bytes_max", "/properties"),
+        ("user_properties_max", "/properties/user_properties"),
+        ("payload_format_invalid", "/properties/payload_format"),
+    ] {
+        scene.cast.fail("one", NodeCallError::Refused { code: code.to_owned() });
+        let refused = publish(topic("cars/1")).await;
+        let is_named = matches!(&refused, Err(PublishError::Invalid(it)) if it.0[0].pointer == pointer);
+        assert!(is_named, "{code}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn properties_are_shown_where_payloads_are() {
+    let scene = Scene::with_nodes(&["one"]).await;
+    scene.store("one", "cars/1", "car-001", 20);
+    let carried =
+        MessageProperties { content_type: Some("text/plain".to_owned()), ..MessageProperties::default() };
+    scene.cast.with("one", |part| part.log[0].1.properties = carried.clone());
+    let owner = &scene.tenant.owner;
+    let viewer = caller(owner.member().expect("a person"), scene.tenant.id, Role::Viewer);
+    let plain = scene.list(&filter("cars/#")).await.expect("a page").items;
+    assert!(plain[0].properties.is_empty(), "not asked for");
+    let query = MessagesQuery { payload: true, ..filter("cars/#") };
+    assert_eq!(scene.list(&query).await.expect("a page").items[0].properties, carried);
+    let messages = &scene.world.services.messages;
+    let get =
+        async |by| messages.get(by, scene.instance.id, plain[0].id).await.expect("the message").properties;
+    assert_eq!(get(owner).await, carried);
+    assert!(get(&viewer).await.is_empty());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use contract::feed::{Authentication, TopicMode};
 use contract::grant::Grants;
 use contract::ids::{InstanceId, MemberId, TenantId};
 use contract::node::EnrolRequest;
+use contract::shared_group::SharedStrategy;
 use postgres_server::{Databases, Options as ServerOptions, PostgresServer};
 use service::access::{Actor, Caller, Role};
 use service::clock::FixedClock;
@@ -223,6 +224,7 @@ pub(crate) fn new_instance(name: &str, plan: &str) -> NewInstance {
         topic_mode: TopicMode::Provisioned,
         durability: DurabilityClass::default(),
         queue_overflow: QueueOverflow::default(),
+        shared_strategy: SharedStrategy::default(),
         authentication: vec![Authentication::Password, Authentication::Token],
         delete_protection: false,
         labels: Labels::new(),

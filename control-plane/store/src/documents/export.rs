@@ -5,6 +5,7 @@ use contract::feed::{Authentication, CredentialSecret, Document, DocumentKind, T
 use contract::grant::Grants;
 use contract::ids::InstanceId;
 use contract::limits::InstanceLimits;
+use contract::shared_group::SharedStrategy;
 use sqlx::types::Json;
 use uuid::Uuid;
 
