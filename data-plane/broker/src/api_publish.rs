@@ -8,19 +8,22 @@ use contract::feed::InstanceState;
 use contract::grant::PublishRights;
 use contract::ids::InstanceId;
 use contract::message::MessageId;
+use contract::p2p;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::topic::TopicName;
-use mqtt::Publish;
+use mqtt::{Content, Publish};
 use tokio::sync::oneshot;
 
 use crate::command::Command;
 use crate::control::Control;
+use crate::delivery::Passing;
 use crate::instances::Instance;
 use crate::local_instance::LocalInstance;
 use crate::owed::Owing;
-use crate::policy::Verdict;
-use crate::publish::Taken;
+use crate::policy::{self, Verdict};
+use crate::publish::{Taken, expiry};
+use crate::to_one;
 use crate::worker::Worker;
 
 /// A message that was published.
@@ -55,13 +58,22 @@ pub(crate) enum PublishError {
     Stopping,
 }
 
+/// What an application publishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// The properties that go on with it, in their plain form.
+    pub(crate) content: Vec<u8>,
+    pub(crate) expiry_secs: Option<u32>,
+}
+
 /// One message on its way to the worker that publishes it.
 pub(crate) struct ApiPublish {
     pub(crate) shared: Arc<Instance>,
     pub(crate) topic: TopicName,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) qos: Qos,
-    pub(crate) retain: bool,
+    pub(crate) message: Publication,
     /// What stands where a client identifier would.
     pub(crate) publisher: Box<str>,
     pub(crate) answer: Answer,
@@ -80,19 +92,18 @@ impl Control {
         &self,
         instance: InstanceId,
         topic: &str,
-        payload: Vec<u8>,
-        qos: Qos,
-        retain: bool,
+        message: Publication,
         publisher: &str,
     ) -> Result<Published, PublishError> {
         let topic: TopicName = topic.parse().map_err(|_| PublishError::Refused(Refusal::MalformedPacket))?;
         let node = self.node();
         let rules = node.replica.instance(instance).ok_or(PublishError::InstanceUnknown)?;
         let shared = node.instances.get(instance, &rules.document.limits, node.clock.micros());
-        let worker = shared.worker_of(publisher);
+        // Whether the one that it is for is there is known on that one's worker.
+        let worker = shared.worker_of(p2p::receiver(topic.as_str()).unwrap_or(publisher));
         let (answer, outcome) = oneshot::channel();
         let publisher = publisher.into();
-        let request = ApiPublish { shared, topic, payload, qos, retain, publisher, answer };
+        let request = ApiPublish { shared, topic, message, publisher, answer };
         let command = Command::Publish(Box::new(request));
         node.commands_of(worker).send(command).await.map_err(|_| PublishError::Stopping)?;
         outcome.await.unwrap_or(Err(PublishError::Stopping))
@@ -103,12 +114,19 @@ impl Worker {
     /// Publishes for an application; whoever asked is told once it is done. Who no longer waits was told that it took
     /// too long, and may have published it again: that is not done twice where it can be helped.
     pub(crate) fn publish_for(&self, request: ApiPublish) {
-        let ApiPublish { shared, topic, payload, qos, retain, publisher, answer } = request;
+        let ApiPublish { shared, topic, message, publisher, answer } = request;
         if answer.is_closed() {
             return;
         }
-        let publish =
-            Publish { dup: false, qos, retain, topic: topic.as_str(), packet_id: None, payload: &payload };
+        let publish = Publish {
+            qos: message.qos,
+            retain: message.retain,
+            topic: topic.as_str(),
+            payload: &message.payload,
+            expiry_secs: message.expiry_secs,
+            content: Content::from_stored(&message.content),
+            ..Publish::default()
+        };
         let taken = self.take_for(&shared, &publish, &publisher);
         let (instance, taken) = match taken {
             Ok(taken) => taken,
@@ -118,12 +136,16 @@ impl Worker {
                 return;
             }
         };
-        let matched = u32::try_from(taken.route.len()).unwrap_or(u32::MAX);
+        let matched = match taken.route.to_one() {
+            None => u32::try_from(taken.route.len()).unwrap_or(u32::MAX),
+            Some(_) => u32::from(!to_one::reaches_nobody(&instance, &taken.route)),
+        };
         if let Some(logged) = taken.logged {
             let owing = Owing::Application(matched, answer);
             self.append(&instance, &taken, logged, &publish, &publisher, owing);
         } else {
-            self.hand_over(&instance, &taken.route, &publish, &publisher);
+            let passing = Passing::accepted(&publish, taken.expires_at, &publisher);
+            self.hand_over(&instance, &taken.route, &passing);
             let _ = answer.send(Ok(Published { id: None, stored: false, matched }));
         }
     }
@@ -146,12 +168,17 @@ impl Worker {
         let (rules, paces) = (instance.rules(), instance.paces());
         let verdict = Verdict::with_rights(&rules, PublishRights::ALL, publish.topic);
         verdict.check(publish.qos, publish.retain, publish.payload).map_err(PublishError::Refused)?;
-        let bytes = publish.topic.len() + publish.payload.len();
+        if !publish.content.is_empty() {
+            let limits = &rules.document.limits;
+            let checked = policy::check_content(limits, publish.content, publish.payload);
+            checked.map_err(PublishError::Refused)?;
+        }
+        let bytes = publish.topic.len() + publish.payload.len() + publish.content.size_bytes();
         if bytes > paces.packet_bytes_max {
             return Err(PublishError::Refused(Refusal::PacketBytesMax));
         }
         let route = self.route(&instance, publish.topic);
-        let logged = verdict.logged(publish.qos, publish.retain, route.is_lasting());
+        let logged = to_one::logged_by(&instance, &verdict, &route, publish.qos, publish.retain);
         let logged = self.hold_to_disk(&instance, logged);
         if logged.is_some() {
             let may = self.may_log(&instance, &verdict, publish, 0);
@@ -170,6 +197,7 @@ impl Worker {
         instance.inbound.take(self.now(), &paces.inbound, 1, bytes);
         instance.counts.came_in(bytes);
         instance.unused_since.set(self.now());
-        Ok((instance, Taken { route, logged }))
+        let expires_at = publish.expiry_secs.map(expiry);
+        Ok((instance, Taken { route, logged, expires_at }))
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use engine::{CommittedBatch, Envelope, EnvelopeError, Envelopes, Pos};
 
 use crate::crossing::Arrival;
-use crate::delivery::InLog;
+use crate::delivery::{InLog, Passing};
 use crate::durable::{Feed, Mark};
 use crate::local_instance::LocalInstance;
 use crate::owed::Run;
@@ -157,11 +157,14 @@ impl Worker {
     ) {
         #[cfg(test)]
         assert!(envelope.topic != crate::turn::FAILS_CROSSED, "on purpose");
-        let Envelope { topic, payload, qos, history, .. } = *envelope;
-        let at = pos.map(|pos| InLog { pos, history });
-        self.deliver(instance, route.on(self.id), topic, payload, qos, at);
+        let at = pos.map(|pos| InLog { pos, history: envelope.history });
+        let passing = Passing::of(envelope);
+        if let Some(to_one) = route.to_one() {
+            return self.deliver_to_one(instance, to_one, &passing, at);
+        }
+        self.deliver(instance, route.on(self.id), &passing, at);
         if pos.is_some() && envelope.retain {
-            self.note_retained(route.on(self.id), topic);
+            self.note_retained(route.on(self.id), envelope.topic);
         }
     }
 }

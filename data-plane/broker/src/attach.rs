@@ -11,14 +11,14 @@ use contract::subscription::SubscriptionFilter;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::{KEY_BYTES_MAX, Pos};
-use mqtt::ConnectReturnCode;
 use router::{ClientKey, Subscriber};
-use session::{Lasting, Session, Settings};
+use session::{Granted, Lasting, Session, Settings};
 
 use crate::authenticate::{Principal, Proof};
 use crate::client::{Client, Ending, Pause};
 use crate::clock::unix_now;
-use crate::farewell::refused_connack;
+use crate::connect::Asked;
+use crate::greeting::{Terms, connack};
 use crate::groups::GroupText;
 use crate::lasting::{LastingClient, Place};
 use crate::local_instance::LocalInstance;
@@ -36,10 +36,25 @@ const CREDENTIAL: &str = "credential/";
 pub(crate) struct Kept {
     /// What there is.
     found: Option<Rc<LastingClient>>,
-    /// It wants it kept, or gone.
-    is_clean: bool,
+    /// It wants it gone.
+    clean_start: bool,
+    /// It wants its own to be kept without a connection.
+    outlives: bool,
     /// It is a new one, for which room was taken.
     is_counted: Cell<bool>,
+}
+
+impl Kept {
+    /// What it may go on with.
+    fn resumed(&self) -> Option<&Rc<LastingClient>> {
+        self.found.as_ref().filter(|found| !self.clean_start && !found.is_gone())
+    }
+}
+
+/// What a newcomer is told when it is let in, once it is known whether there was a session.
+pub(crate) struct Greeting {
+    pub(crate) asked: Box<Asked>,
+    pub(crate) terms: Terms,
 }
 
 /// Whose a session is, as it is stored.
@@ -74,9 +89,10 @@ impl Worker {
         instance: &LocalInstance,
         client_id: &str,
         proof: &Proof,
-        is_clean: bool,
+        asked: &Asked,
     ) -> Result<Kept, Refusal> {
-        if !is_clean && client_id.len() > CLIENT_ID_BYTES_MAX {
+        let (clean_start, outlives) = (asked.clean_start, asked.expiry_secs > 0);
+        if outlives && client_id.len() > CLIENT_ID_BYTES_MAX {
             return Err(Refusal::ClientIdInvalid);
         }
         let found = instance.lasting.borrow().get(client_id).cloned();
@@ -93,16 +109,16 @@ impl Worker {
                 Place::Away(lasting) if lasting.owner() != owner(proof) => {
                     return Err(Refusal::ClientIdInUse);
                 }
-                Place::Damaged if !is_clean => return Err(Refusal::SessionDamaged),
+                Place::Damaged if !clean_start => return Err(Refusal::SessionDamaged),
                 // It went down with its client. What is stored of it is read at the next start.
-                Place::Here(key) if self.client(*key).is_none() && !is_clean => {
+                Place::Here(key) if self.client(*key).is_none() && !clean_start => {
                     return Err(Refusal::SessionDamaged);
                 }
                 // Whose client is connected has been looked at already.
                 Place::Away(_) | Place::Here(_) | Place::Damaged | Place::Gone => {}
             }
         }
-        Ok(Kept { found, is_clean, is_counted: Cell::new(false) })
+        Ok(Kept { found, clean_start, outlives, is_counted: Cell::new(false) })
     }
 
     /// Room for the session of a newcomer, if it is a new one.
@@ -111,7 +127,8 @@ impl Worker {
         kept: &Kept,
         limits: &InstanceLimits,
     ) -> Result<(), Refusal> {
-        let is_new = !kept.is_clean && kept.found.as_ref().is_none_or(|found| found.is_gone());
+        // A clean start gives back what the session before it had.
+        let is_new = kept.outlives && kept.found.as_ref().is_none_or(|found| found.is_gone());
         if is_new {
             instance.shared.take_session(limits.sessions_max)?;
             kept.is_counted.set(true);
@@ -119,7 +136,14 @@ impl Worker {
         Ok(())
     }
 
-    /// The lasting session of a newcomer, put into its hands; none for a clean one.
+    /// Ends what there was of a newcomer's session, where it wants a clean start.
+    pub(crate) fn start_clean(&self, kept: &Kept) {
+        if let Some(found) = kept.found.as_ref().filter(|_| kept.clean_start) {
+            self.end_session(found);
+        }
+    }
+
+    /// The lasting session of a newcomer, put into its hands; none where nothing of it is to be kept.
     pub(crate) fn claim(
         &self,
         instance: &Rc<LocalInstance>,
@@ -128,14 +152,14 @@ impl Worker {
         proof: &Proof,
         key: ClientKey,
     ) -> Option<(Rc<LastingClient>, Box<Lasting>)> {
-        if kept.is_clean {
+        let resumed = kept.resumed().cloned();
+        if resumed.is_none() && !kept.outlives {
             return None;
         }
         let new = || Box::new(Lasting::new(&owner(proof), self.watermark.get()));
-        let lives = kept.found.clone().filter(|found| !found.is_gone());
-        let session = lives.unwrap_or_else(|| {
+        let session = resumed.unwrap_or_else(|| {
             if !kept.is_counted.get() {
-                // The one before has ended with its connection a moment ago, and has given its room back.
+                // The one before has ended a moment ago, and has given its room back.
                 instance.shared.add_session();
             }
             let session = self.add_session(instance, Rc::clone(client_id), Place::Away(new()));
@@ -158,40 +182,38 @@ impl Worker {
         &self,
         client: &Rc<Client>,
         kept: &Kept,
+        greeting: &Greeting,
         settings: Settings,
         lasting: Option<Box<Lasting>>,
     ) {
         let found = kept.found.as_ref().zip(client.lasting());
         let is_present = found.is_some_and(|(found, held)| Rc::ptr_eq(found, held));
+        let Greeting { asked, terms } = greeting;
+        let connack = connack(asked, terms, &client.client_id, is_present);
+        match kept.found.as_ref().filter(|_| !is_present) {
+            None => self.say_connected(client, &connack),
+            Some(found) => {
+                // The one before has ended and may still be stored: its client is not told that it has gone before it
+                // has.
+                client.pause.set(Some(Pause::Welcome));
+                self.greetings.borrow_mut().insert(client.key, connack);
+                if lasting.is_none() && !kept.clean_start {
+                    // Its deletion is under way. It is told behind one that is made now.
+                    self.discard_session(found);
+                }
+                self.owe_welcome(client.key);
+            }
+        }
         let Some(lasting) = lasting else {
             *client.session.borrow_mut() = Some(Session::new(self.millis(), settings));
-            match &kept.found {
-                None => self.say_connected(client, false),
-                Some(found) => {
-                    client.pause.set(Some(Pause::Welcome));
-                    self.discard_session(found);
-                    self.owe_welcome(client.key);
-                }
-            }
             return;
         };
-        if kept.found.is_some() && !is_present {
-            // The one before has ended and may still be stored: its client is not told that it has gone before it has.
-            client.pause.set(Some(Pause::Welcome));
-            self.owe_welcome(client.key);
-        } else {
-            self.say_connected(client, is_present);
-        }
         let lasting = self.renew_subscriptions(client, lasting);
         let session = {
             let mut sink = ClientSink::new(self, client, 0);
             Session::attach(self.millis(), settings, lasting, &mut sink)
         };
         *client.session.borrow_mut() = Some(session);
-        let expiry_secs = client.instance.rules().document.limits.session_expiry_secs_max;
-        if let Some(lasting) = client.session.borrow_mut().as_mut().and_then(Session::lasting_mut) {
-            lasting.set_expiry_secs(u32::try_from(expiry_secs).unwrap_or(u32::MAX));
-        }
         if let Some(session) = client.lasting() {
             session.queue.check_next();
             session.will_not_before.set(UnixMillis(0));
@@ -206,21 +228,23 @@ impl Worker {
         let instance = &client.instance;
         let rules = instance.rules();
         let proof = client.proof.borrow();
-        let granted = |filter: &_, qos| {
+        let is_granted = |filter: &_, qos| {
             policy::subscribe_qos(&rules, proof.grants(), filter, qos).is_ok_and(|granted| granted >= qos)
         };
-        let kept = lasting.subscriptions().map(|(text, qos, since)| (text.clone(), qos, since));
-        for (text, qos, since) in kept.collect::<Vec<_>>() {
+        let kept = lasting.subscriptions().map(|(text, granted, since)| (text.clone(), granted, since));
+        for (text, granted, since) in kept.collect::<Vec<_>>() {
             let read = SubscriptionFilter::of(text.clone());
-            let is_granted = read.as_ref().is_ok_and(|read| granted(read.filter(), qos));
+            let is_granted = read.as_ref().is_ok_and(|read| is_granted(read.filter(), granted.qos()));
             if !is_granted {
                 lasting.unsubscribe(&text);
             }
             match read {
-                Ok(SubscriptionFilter::Plain(filter)) => self.renew_route(client, &filter, qos, is_granted),
+                Ok(SubscriptionFilter::Plain(filter)) => {
+                    self.renew_route(client, &filter, granted, is_granted);
+                }
                 Ok(SubscriptionFilter::Shared { group, filter }) if is_granted => {
                     let wanted = GroupText { text: &text, name: &group, filter: &filter };
-                    self.rejoin_group(client, wanted, qos, since);
+                    self.rejoin_group(client, wanted, granted, since);
                 }
                 Ok(SubscriptionFilter::Shared { .. }) => {
                     self.discard_membership(instance, &client.client_id, &text);
@@ -232,47 +256,53 @@ impl Worker {
         lasting
     }
 
-    fn renew_route(&self, client: &Client, filter: &TopicFilter, qos: Qos, is_granted: bool) {
+    fn renew_route(&self, client: &Client, filter: &TopicFilter, granted: Granted, is_granted: bool) {
+        if policy::is_sys(filter) {
+            client.instance.watches_sys.set(true);
+        }
         let mut routes = client.instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
         if is_granted {
-            let subscriber = Subscriber { worker: self.id, client: client.key, qos };
+            let (qos, is_special) = (granted.qos(), granted.is_special());
+            let subscriber = Subscriber { worker: self.id, client: client.key, qos, is_special };
             // It was let in once, and is not counted anew.
             if let Err(refusal) = routes.insert(filter, subscriber, u64::MAX) {
                 tracing::error!(reason = refusal.name(), "a filter of a kept session is refused");
             }
-        } else if qos != Qos::AtMostOnce {
+        } else if granted.qos() != Qos::AtMostOnce {
             routes.remove_lasting(filter);
         }
     }
 
-    pub(crate) fn say_connected(&self, client: &Rc<Client>, session_present: bool) {
-        mqtt::connack(&mut client.output.borrow_mut(), session_present, ConnectReturnCode::Accepted);
+    fn say_connected(&self, client: &Rc<Client>, connack: &[u8]) {
+        client.output.borrow_mut().extend_from_slice(connack);
         self.note_output(client);
     }
 
     /// What there was of a client is deleted: it may begin.
     pub(crate) fn welcome(&self, key: ClientKey) {
         let Some(client) = self.client(key) else { return };
-        if client.pause.get() == Some(Pause::Welcome) && !client.is_ending() {
-            self.say_connected(&client, false);
+        let connack = self.greetings.borrow_mut().remove(&key);
+        if let Some(connack) = connack.filter(|_| !client.is_ending()) {
+            self.say_connected(&client, &connack);
             client.resume();
         }
     }
 
     /// What there was of a client could not be deleted: it is not connected after all.
     pub(crate) fn unwelcome(&self, key: ClientKey) {
-        let Some(client) = self.client(key) else { return };
-        let refusal = Refusal::StorageUnavailable;
-        client.output.borrow_mut().extend_from_slice(&refused_connack(refusal));
-        self.close(&client, Ending::Refused(refusal));
+        if let Some(client) = self.client(key) {
+            self.close(&client, Ending::Refused(Refusal::StorageUnavailable));
+        }
     }
 
     /// Takes a session back from a client whose connection has gone.
     pub(crate) fn put_away(&self, session: &Rc<LastingClient>, mut lasting: Box<Lasting>) {
-        lasting.set_detached_at(Some(unix_now()));
+        // The clock says when this millisecond began: with its end nothing that waits comes too early.
+        lasting.set_detached_at(Some(UnixMillis(unix_now().0 + 1)));
+        let ends_with_connection = lasting.expiry_secs() == 0 && !self.is_stopping.get();
         *session.place.borrow_mut() = Place::Away(lasting);
-        if session.is_doomed.get() {
-            return self.discard_session(session);
+        if ends_with_connection || session.is_doomed.get() {
+            return self.end_session(session);
         }
         self.note_changes(session);
         // With a stop of the node nothing is due: its client is given time to come back after the next start.

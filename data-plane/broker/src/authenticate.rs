@@ -16,6 +16,9 @@ use contract::refusal::Refusal;
 use contract::time::UnixMillis;
 use replica::{InstanceRules, Replica};
 
+use crate::decoy::Decoy;
+use crate::enhanced::Challenge;
+use crate::scram::ClientFirst;
 use crate::tokens::{Tokens, VerifiedToken, is_token};
 
 /// What a client says of itself.
@@ -128,12 +131,13 @@ pub(crate) struct Authenticator {
     tokens: Tokens,
     /// Checked where there is no secret to check, so that an unknown user takes as long as a wrong password.
     nobody: hmac::Key,
+    decoy: Decoy,
 }
 
 impl Authenticator {
-    pub(crate) fn new(replica: Arc<Replica>, tokens_remembered_max: usize) -> Self {
+    pub(crate) fn new(replica: Arc<Replica>, tokens_remembered_max: usize, decoy: Decoy) -> Self {
         let nobody = hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]);
-        Self { replica, tokens: Tokens::new(tokens_remembered_max), nobody }
+        Self { replica, tokens: Tokens::new(tokens_remembered_max), nobody, decoy }
     }
 
     /// The instance's rules and what the client is held by, or why it is not let in. `may_connect` is asked as soon as
@@ -157,10 +161,7 @@ impl Authenticator {
             (None, Some(username)) if is_token(username.as_bytes()) => (username.as_bytes(), None),
             (None, _) => return Err(Refusal::CredentialsWrong),
         };
-        let (user, label) = match username.and_then(|username| username.rsplit_once('@')) {
-            Some((user, label)) => (user, Some(label)),
-            None => (username.unwrap_or_default(), None),
-        };
+        let (user, label) = split_label(username.unwrap_or_default());
         if is_token(proof_bytes) {
             let instance = label.map(by_label).transpose()?;
             let may_connect = |rules: &InstanceRules| {
@@ -177,6 +178,86 @@ impl Authenticator {
         may_connect(&rules)?;
         let proof = self.by_password(&rules, user, proof_bytes, claim.client_id)?;
         Ok((rules, proof))
+    }
+
+    /// The same for a client that proves itself by a token alone, which is its authentication data. Its user name may
+    /// name the instance.
+    pub(crate) fn authenticate_by_token(
+        &self,
+        claim: Claim<'_>,
+        now: UnixMillis,
+        named: &Cell<Option<InstanceId>>,
+        may_connect: impl Fn(&InstanceRules) -> Result<(), Refusal>,
+    ) -> Result<(Arc<InstanceRules>, Proof), Refusal> {
+        if !claim.password.is_some_and(is_token) {
+            return Err(Refusal::TokenInvalid);
+        }
+        self.authenticate(claim, None, now, named, may_connect)
+    }
+
+    /// Begins SCRAM with the client's first message, in which it says who it is. The instance is named there, or by the
+    /// user name beside it.
+    pub(crate) fn challenge(
+        &self,
+        message: &[u8],
+        username: Option<&str>,
+        default_instance: Option<&str>,
+        named: &Cell<Option<InstanceId>>,
+        may_connect: impl Fn(&InstanceRules) -> Result<(), Refusal>,
+    ) -> Result<(Arc<InstanceRules>, Challenge), Refusal> {
+        let mut first = ClientFirst::read(message)?;
+        let (user, label) = split_label(&first.username);
+        let user = user.to_owned();
+        let beside = username.and_then(|username| split_label(username).1);
+        let label = label.or(beside).or(default_instance).ok_or(Refusal::InstanceUnknown)?;
+        let rules = self.by_label(label)?;
+        let instance = rules.document.id;
+        named.set(Some(instance));
+        check_state(&rules)?;
+        accepts(&rules, Authentication::Password)?;
+        may_connect(&rules)?;
+        let document = self.find_credential(&rules, &user)?;
+        first.username = user;
+        Ok((rules, Challenge::begin(first, instance, document, &self.decoy)?))
+    }
+
+    /// Begins SCRAM once more with a client that has proved this credential before. Somebody else is nobody here.
+    pub(crate) fn challenge_again(
+        &self,
+        message: &[u8],
+        rules: &InstanceRules,
+        before: &Proof,
+    ) -> Result<Challenge, Refusal> {
+        let mut first = ClientFirst::read(message)?;
+        let (user, label) = split_label(&first.username);
+        let is_here = label.is_none_or(|label| label == rules.document.label);
+        let document = match before {
+            Proof::Credential { document, .. } if is_here && document.username == user => Some(document),
+            Proof::Credential { .. } | Proof::Token(_) => None,
+        };
+        let (document, user) = (document.cloned(), user.to_owned());
+        first.username = user;
+        Challenge::begin(first, rules.document.id, document, &self.decoy)
+    }
+
+    /// A fresh token in the place of the one that a client was let in by: for the same client, in the same instance.
+    pub(crate) fn renew_token(
+        &self,
+        token: &[u8],
+        rules: &Arc<InstanceRules>,
+        client_id: &str,
+        before: &Proof,
+        now: UnixMillis,
+    ) -> Result<Proof, Refusal> {
+        if !is_token(token) {
+            return Err(Refusal::TokenInvalid);
+        }
+        let may_connect = |rules: &InstanceRules| {
+            check_state(rules)?;
+            accepts(rules, Authentication::Token)
+        };
+        let (_, proof) = self.by_token(token, Some(Arc::clone(rules)), client_id, now, may_connect)?;
+        if proof.principal() == before.principal() { Ok(proof) } else { Err(Refusal::NotAuthorized) }
     }
 
     fn by_label(&self, label: &str) -> Result<Arc<InstanceRules>, Refusal> {
@@ -217,6 +298,17 @@ impl Authenticator {
         Ok((rules, proof))
     }
 
+    fn find_credential(
+        &self,
+        rules: &InstanceRules,
+        user: &str,
+    ) -> Result<Option<Arc<CredentialDocument>>, Refusal> {
+        self.replica.credential(rules.document.id, user).map_err(|error| {
+            tracing::error!(error = ?error, "a credential cannot be read");
+            Refusal::InternalError
+        })
+    }
+
     fn by_password(
         &self,
         rules: &InstanceRules,
@@ -224,11 +316,7 @@ impl Authenticator {
         password: &[u8],
         client_id: &str,
     ) -> Result<Proof, Refusal> {
-        let document = self.replica.credential(rules.document.id, user).map_err(|error| {
-            tracing::error!(error = ?error, "a credential cannot be read");
-            Refusal::InternalError
-        })?;
-        let Some(document) = document else {
+        let Some(document) = self.find_credential(rules, user)? else {
             let _ = hmac::verify(&self.nobody, password, &[0; 32]);
             return Err(Refusal::CredentialsWrong);
         };
@@ -243,7 +331,13 @@ impl Authenticator {
     }
 }
 
-fn check_credential(document: &CredentialDocument, client_id: &str) -> Result<(), Refusal> {
+/// What is in front of the last `@` of a name, and the label behind it.
+fn split_label(name: &str) -> (&str, Option<&str>) {
+    name.rsplit_once('@').map_or((name, None), |(user, label)| (user, Some(label)))
+}
+
+/// Whether a client that has proved a credential's secret may use it.
+pub(crate) fn check_credential(document: &CredentialDocument, client_id: &str) -> Result<(), Refusal> {
     if !document.enabled {
         return Err(Refusal::CredentialDisabled);
     }
@@ -318,7 +412,13 @@ mod tests {
         for (grants_now, sees) in [("[]", "pingresp"), (ALL, "publish 0 gone will")] {
             fixture.put(Document::Credential(meter.clone())).await;
             let mut peer = fixture.peer().await;
-            let will = Some(Will { topic: "gone", payload: b"will", qos: Qos::AtMostOnce, retain: false });
+            let will = Some(Will {
+                topic: "gone",
+                payload: b"will",
+                qos: Qos::AtMostOnce,
+                retain: false,
+                ..Will::default()
+            });
             let password = Some(PASSWORD.as_bytes());
             peer.connect(&Connect { username: Some("meter"), password, will, ..connect("a", "") }).await;
             assert_eq!(peer.next().await, "connack 0");

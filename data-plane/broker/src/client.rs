@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use contract::refusal::Refusal;
+use mqtt::Version;
 use router::ClientKey;
 use session::Session;
 
 use crate::authenticate::Proof;
 use crate::buckets::{Bucket, Micros};
+use crate::enhanced::Method;
 use crate::groups::Joined;
 use crate::instances::Seat;
 use crate::lasting::LastingClient;
@@ -86,8 +88,12 @@ pub(crate) struct Client {
     pub(crate) client_id: Rc<str>,
     pub(crate) instance: Rc<LocalInstance>,
     pub(crate) proof: RefCell<Box<Proof>>,
+    /// The version of MQTT that it speaks.
+    pub(crate) version: Version,
+    /// How it has said in CONNECT that it proves itself, where it has.
+    pub(crate) method: Option<Method>,
     /// When its token expires, on the calendar; the largest: never.
-    pub(crate) expires_at_millis: u64,
+    pub(crate) expires_at_millis: Cell<u64>,
     /// None once the client is no longer one.
     pub(crate) session: RefCell<Option<Session>>,
     /// None once the connection is closed, or somebody else's to close.
@@ -148,6 +154,8 @@ impl FromStore {
 pub(crate) struct Beginning {
     pub(crate) key: ClientKey,
     pub(crate) client_id: Rc<str>,
+    pub(crate) version: Version,
+    pub(crate) method: Option<Method>,
     pub(crate) instance: Rc<LocalInstance>,
     pub(crate) proof: Proof,
     /// None as long as its session is being taken up.
@@ -160,13 +168,26 @@ pub(crate) struct Beginning {
 
 impl Client {
     pub(crate) fn new(now: Micros, beginning: Beginning) -> Self {
-        let Beginning { key, client_id, instance, proof, session, lasting, transport, received, seat } =
-            beginning;
+        let Beginning {
+            key,
+            client_id,
+            version,
+            method,
+            instance,
+            proof,
+            session,
+            lasting,
+            transport,
+            received,
+            seat,
+        } = beginning;
         let paces = instance.paces();
         Self {
             key,
             client_id,
-            expires_at_millis: proof.expires_at().map_or(u64::MAX, |at| at.0),
+            version,
+            method,
+            expires_at_millis: Cell::new(proof.expires_at().map_or(u64::MAX, |at| at.0)),
             proof: RefCell::new(Box::new(proof)),
             session: RefCell::new(session),
             transport: RefCell::new(Some(transport)),

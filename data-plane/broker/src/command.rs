@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::api_publish::ApiPublish;
 use crate::authenticate::Proof;
+use crate::connect::Asked;
 use crate::groups::GroupFigures;
 use crate::instances::Instance;
 use crate::metrics::Counts;
@@ -42,8 +43,7 @@ pub(crate) struct Newcomer {
     /// What the client has sent behind its CONNECT.
     pub(crate) rest: Vec<u8>,
     pub(crate) client_id: Box<str>,
-    pub(crate) clean_session: bool,
-    pub(crate) keep_alive_secs: u16,
+    pub(crate) asked: Box<Asked>,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) proof: Proof,
     pub(crate) instance: Arc<Instance>,

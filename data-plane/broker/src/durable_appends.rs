@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use contract::grant::PublishRights;
+use contract::p2p;
 use contract::qos::Qos;
 use contract::time::UnixMillis;
 use engine::{
@@ -27,6 +28,7 @@ use crate::owed::{Debts, Owing};
 use crate::policy::{Logged, Verdict};
 use crate::publish::Taken;
 use crate::schedule::Timer;
+use crate::to_one;
 use crate::worker::Worker;
 
 /// A batch that would come to more bytes is handed in within the round.
@@ -43,6 +45,9 @@ const DISK_LOOK: Micros = 1_000_000;
 
 /// After how many milliseconds a batch is handed in again, if nothing is settled before.
 const RETRY_MILLIS: u64 = 16;
+
+/// Bytes of a record for an expiry and for the length of properties.
+const RECORD_PROPERTIES_BYTES: usize = 8 + 2;
 
 /// Bytes in front of a batch's first record.
 const BATCH_HEADER_BYTES: usize = 4;
@@ -76,6 +81,8 @@ struct Making {
     mark: Mark,
     stored_at: UnixMillis,
     debts: Debts,
+    /// The message before has no properties and does not expire.
+    is_plain: bool,
 }
 
 /// A batch that is yet to be handed in.
@@ -93,6 +100,7 @@ impl Appends {
                 mark: Mark::NONE,
                 stored_at: UnixMillis(0),
                 debts: Debts::default(),
+                is_plain: true,
             }),
             number: Cell::new(1),
             pending: RefCell::default(),
@@ -119,10 +127,14 @@ impl Appends {
     }
 }
 
-/// Bytes that a message has in a batch.
+/// Bytes that a message has in a batch, at most.
 #[inline]
 pub(crate) fn record_bytes(publish: &Publish<'_>, publisher: &str) -> usize {
-    RECORD_HEADER_BYTES + publish.topic.len() + publisher.len() + publish.payload.len()
+    // A message for one client has a longer name in the log.
+    let texts = p2p::STORED_PREFIX.len() + publish.topic.len() + publisher.len();
+    let bytes = RECORD_HEADER_BYTES + texts + publish.payload.len();
+    let is_plain = publish.content.is_empty() && publish.expiry_secs.is_none();
+    if is_plain { bytes } else { bytes + RECORD_PROPERTIES_BYTES + publish.content.size_bytes() }
 }
 
 // --- room ---
@@ -222,8 +234,8 @@ impl Worker {
         let is_behind = behind[usize::from(publish.qos != Qos::AtMostOnce)] > self.last_settled();
         is_behind || publish.retain || instance.stores(publish.topic) || {
             let verdict = Verdict::with_rights(&instance.rules(), PublishRights::ALL, publish.topic);
-            let lasting = self.route(instance, publish.topic).is_lasting();
-            verdict.logged(publish.qos, publish.retain, lasting).is_some()
+            let route = self.route(instance, publish.topic);
+            to_one::logged_by(instance, &verdict, &route, publish.qos, publish.retain).is_some()
         }
     }
 
@@ -255,7 +267,11 @@ impl Worker {
         self.begin_batch();
         let mut batch = appends.batch.borrow_mut();
         let mut making = appends.making.borrow_mut();
+        let is_plain = publish.content.is_empty() && taken.expires_at.is_none();
+        let follows_plain = std::mem::replace(&mut making.is_plain, is_plain);
         if let Owing::Client(client, packet_id) = owing
+            && is_plain
+            && follows_plain
             && making.debts.goes_on(client, &taken.route, logged, publish.qos)
         {
             if batch.append_alike(publish.qos, publish.retain, publish.payload).is_err() {
@@ -271,10 +287,11 @@ impl Worker {
             retain: publish.retain,
             retention: Some(logged.retention),
             history: logged.history,
-            expires_at: None,
+            expires_at: taken.expires_at,
             stored_at: making.stored_at,
             workers,
-            topic: publish.topic,
+            content: publish.content.as_bytes(),
+            topic: taken.route.stored_topic(publish.topic),
             publisher,
             payload: publish.payload,
         };

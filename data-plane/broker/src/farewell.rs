@@ -4,9 +4,6 @@
 
 use std::time::Duration;
 
-use contract::refusal::Refusal;
-use mqtt::ConnectReturnCode;
-
 use crate::transport::Transport;
 use crate::websocket::CloseCode;
 
@@ -23,67 +20,6 @@ pub(crate) async fn farewell(mut transport: Transport, last: Vec<u8>, code: Clos
     };
     // Whoever goes first, or breaks, ends it.
     let _ = tokio::time::timeout(time_max, close).await;
-}
-
-/// How CONNECT is answered in 3.1.1 when it is refused (table 3.1); `None`: not at all [MQTT-3.1.4-1].
-pub(crate) const fn connect_return_code(refusal: Refusal) -> Option<ConnectReturnCode> {
-    match refusal {
-        Refusal::MalformedPacket
-        | Refusal::ProtocolError
-        | Refusal::ConnectTimeout
-        | Refusal::TooManyHandshakes
-        | Refusal::TlsHandshakeFailed
-        | Refusal::PacketBytesMax => None,
-        Refusal::UnsupportedVersion => Some(ConnectReturnCode::UnacceptableProtocolVersion),
-        Refusal::ClientIdInvalid | Refusal::ClientIdInUse | Refusal::ClientIdNotAllowed => {
-            Some(ConnectReturnCode::IdentifierRejected)
-        }
-        Refusal::ConnectionsMax
-        | Refusal::ConnectsPerSec
-        | Refusal::ConnectionsPerSubjectMax
-        | Refusal::NodeStopping
-        | Refusal::StorageUnavailable
-        | Refusal::SessionsMax
-        | Refusal::SessionDamaged
-        | Refusal::InternalError => Some(ConnectReturnCode::ServerUnavailable),
-        Refusal::CredentialsWrong | Refusal::TokenInvalid => Some(ConnectReturnCode::BadUserNameOrPassword),
-        Refusal::InstanceUnknown
-        | Refusal::InstanceSuspended
-        | Refusal::AuthenticationKindRefused
-        | Refusal::CredentialDisabled
-        | Refusal::TokenNotYetValid
-        | Refusal::TokenExpired
-        | Refusal::TokenRevoked
-        | Refusal::WillNotAuthorized
-        | Refusal::NotAuthorized
-        | Refusal::TopicNotProvisioned
-        | Refusal::PayloadBytesMax
-        | Refusal::TopicLevelsMax
-        | Refusal::TopicBytesMax
-        | Refusal::FiltersPerPacketMax
-        | Refusal::ClientSubscriptionsMax
-        | Refusal::SubscriptionsMax
-        | Refusal::ClientSubscribesPerSec
-        | Refusal::InFlightMessagesMax
-        | Refusal::QueueOverflow
-        | Refusal::RetainedMax
-        | Refusal::SharedSubscriptionsMax
-        | Refusal::ReplaysMax
-        | Refusal::FilterInvalid
-        | Refusal::HistoryNotKept
-        | Refusal::KeepAliveTimeout
-        | Refusal::TakenOver
-        | Refusal::RightsWithdrawn => Some(ConnectReturnCode::NotAuthorized),
-    }
-}
-
-/// The answer to a CONNECT of 3.1.1 that is refused; empty when there is none.
-pub(crate) fn refused_connack(refusal: Refusal) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(code) = connect_return_code(refusal) {
-        mqtt::connack(&mut bytes, false, code);
-    }
-    bytes
 }
 
 #[cfg(test)]

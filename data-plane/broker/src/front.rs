@@ -1,7 +1,6 @@
 //! The front: connections that are not yet clients. They are bounded in number, bytes and time, and a storm of them
 //! cannot stall a worker.
 
-use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +9,6 @@ use std::time::Duration;
 use contract::refusal::Refusal;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use mqtt::kind;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -22,18 +20,15 @@ use tokio_rustls::server::TlsStream;
 use crate::authenticate::Proof;
 use crate::command::{Command, Newcomer};
 use crate::config::ListenerKind;
-use crate::connect::{Rejection, Welcome, decide};
+use crate::connect::{Rejection, Welcome};
 use crate::control::Control;
 use crate::farewell::farewell;
+use crate::first_packets::read_connect;
 use crate::node::Node;
 use crate::tls::Tls;
-use crate::transport::{Layers, Received, Transport};
-use crate::turn::refusal_of;
+use crate::transport::{Layers, Transport};
 use crate::websocket::listen;
 use crate::websocket::mount::Mount;
-
-/// What is read of a CONNECT at first: most are shorter.
-const CONNECT_BYTES: usize = 512;
 
 /// The pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -169,8 +164,9 @@ impl Front {
         };
         let Some(mut transport) = opened else { return };
         let connect = read_connect(node, &mut transport, default_instance.as_deref());
-        let connected =
-            timeout_at(deadline, connect).await.unwrap_or_else(|_| Err(Refusal::ConnectTimeout.into()));
+        let connected = timeout_at(deadline, connect)
+            .await
+            .unwrap_or_else(|_| Err(Rejection::silent(Refusal::ConnectTimeout)));
         match connected {
             Ok(Some((welcome, rest))) => hand_to_worker(node, transport, welcome, rest, rechecks).await,
             Ok(None) => {}
@@ -183,46 +179,6 @@ impl Front {
     }
 }
 
-/// Reads the first packet and decides about it; `None`: the peer has gone.
-async fn read_connect(
-    node: &Node,
-    transport: &mut Transport,
-    default_instance: Option<&str>,
-) -> Result<Option<(Welcome, Vec<u8>)>, Rejection> {
-    let mut bytes = vec![0; CONNECT_BYTES];
-    let mut received = 0;
-    loop {
-        let read = poll_fn(|cx| transport.poll_receive(cx, &mut bytes[received..])).await;
-        if transport.has_more_to_write() {
-            // What is not taken at once goes with the next output.
-            let _ = transport.write(&[]);
-        }
-        match read {
-            Received::Bytes(read, _) => received += read,
-            Received::Nothing => continue,
-            Received::End => return Ok(None),
-            Received::Broken(refusal) => {
-                return Err(Rejection { refusal, answer: Vec::new(), instance: None });
-            }
-        }
-        let so_far = &bytes[..received];
-        // Before CONNECT nobody is listened to for long: another packet is refused at its first byte.
-        if so_far.first().is_some_and(|first| first >> 4 != kind::CONNECT) {
-            return Err(Refusal::ProtocolError.into());
-        }
-        let frame = mqtt::frame(so_far, node.config.front.connect_bytes_max)
-            .map_err(|error| Rejection::from(refusal_of(error)))?;
-        if let Some(frame) = frame {
-            let welcome = decide(node, frame, default_instance)?;
-            let rest = so_far[frame.total..].to_vec();
-            return Ok(Some((welcome, rest)));
-        }
-        if received == bytes.len() {
-            bytes.resize(2 * received, 0);
-        }
-    }
-}
-
 async fn hand_to_worker(
     node: &Arc<Node>,
     transport: Transport,
@@ -230,7 +186,7 @@ async fn hand_to_worker(
     rest: Vec<u8>,
     rechecks: u64,
 ) {
-    let Welcome { client_id, clean_session, keep_alive_secs, will, proof, instance } = welcome;
+    let Welcome { client_id, asked, will, proof, instance } = welcome;
     let Ok(transport) = transport.into_parts() else { return };
     let id = instance.id;
     let credential = match &proof {
@@ -238,8 +194,7 @@ async fn hand_to_worker(
         Proof::Token(_) => None,
     };
     let worker = instance.worker_of(&client_id);
-    let newcomer =
-        Newcomer { transport, rest, client_id, clean_session, keep_alive_secs, will, proof, instance };
+    let newcomer = Newcomer { transport, rest, client_id, asked, will, proof, instance };
     if node.commands_of(worker).send(Command::Admit(Box::new(newcomer))).await.is_err() {
         return; // the worker is gone, and with it the node
     }

@@ -16,6 +16,7 @@ use router::{Epochs, RouteTable, WorkerId};
 use crate::buckets::{Micros, SharedBucket};
 use crate::groups::Registry;
 use crate::placement;
+use crate::sys_topics::SharedTraffic;
 
 /// An instance that nobody has used for so long is forgotten. Longer than any bucket takes to fill, so that going
 /// and coming back buys nobody a fresh one.
@@ -111,6 +112,8 @@ pub(crate) struct Instance {
     /// What of its rates no worker has taken; without use while it lives on one.
     pub(crate) inbound: SharedBucket,
     pub(crate) outbound: SharedBucket,
+    /// What its workers have counted.
+    pub(crate) traffic: SharedTraffic,
     workers: Box<[WorkerId]>,
     workers_mask: u64,
     hasher: RandomState,
@@ -153,6 +156,7 @@ impl Instance {
             groups,
             inbound: SharedBucket::default(),
             outbound: SharedBucket::default(),
+            traffic: SharedTraffic::default(),
             workers_mask: workers.iter().fold(0, |mask, worker| mask | worker.bit()),
             workers,
             hasher,

@@ -104,7 +104,7 @@ impl LastingClient {
 
 /// The filters of a session for which messages are logged. For what it shares they are logged for the group.
 pub(crate) fn kept_filters(lasting: &Lasting) -> impl Iterator<Item = &TopicFilter> {
-    let kept = lasting.subscriptions().filter(|(_, qos, _)| *qos != Qos::AtMostOnce);
+    let kept = lasting.subscriptions().filter(|(_, granted, _)| granted.qos() != Qos::AtMostOnce);
     kept.map(|(filter, ..)| filter).filter(|filter| !is_shared(filter))
 }
 

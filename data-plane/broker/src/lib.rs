@@ -16,19 +16,24 @@ pub(crate) mod config_sync;
 mod connect;
 mod control;
 mod crossing;
+mod decoy;
 mod delivery;
 mod durable;
 mod durable_appends;
 mod embedded;
+mod enhanced;
 pub(crate) mod enrol;
 mod fading;
 mod farewell;
+mod first_packets;
 mod front;
+mod greeting;
 mod groups;
 mod http;
 mod http_listener;
 mod instances;
 mod keys;
+mod last_words;
 mod lasting;
 mod local_instance;
 mod lookups;
@@ -43,6 +48,7 @@ mod policy;
 mod publish;
 mod queue;
 mod readers;
+mod reauthenticate;
 mod recheck;
 mod replaying;
 pub(crate) mod report;
@@ -52,11 +58,14 @@ mod round;
 mod routes;
 mod sampling;
 mod schedule;
+mod scram;
 mod sink;
 mod slots;
 mod sweeper;
+mod sys_topics;
 mod timers;
 mod tls;
+mod to_one;
 mod tokens;
 mod topics;
 mod transport;
@@ -75,6 +84,10 @@ pub use websocket::mount::Mount;
 mod testing;
 #[cfg(test)]
 mod testing_log;
+#[cfg(test)]
+mod testing_peer;
+#[cfg(test)]
+mod testing_text;
 #[cfg(test)]
 mod testing_ways;
 #[cfg(test)]

@@ -76,6 +76,8 @@ pub(crate) struct LocalInstance {
     pub(crate) deferred: RefCell<VecDeque<ClientKey>>,
     /// A timer is set for those that wait for the instance.
     pub(crate) is_timed: Cell<bool>,
+    /// A client here may want what the instance is told about itself.
+    pub(crate) watches_sys: Cell<bool>,
     /// Messages of some of its topics go, or once went, by way of the log.
     pub(crate) uses_log: Cell<bool>,
     /// Topics whose messages did until lately.
@@ -109,6 +111,7 @@ impl LocalInstance {
             turns: Cell::new(0),
             deferred: RefCell::default(),
             is_timed: Cell::new(false),
+            watches_sys: Cell::new(false),
             uses_log: Cell::new(uses_log),
             fading: Fading::default(),
             unused_since: Cell::new(now),

@@ -13,6 +13,7 @@ use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::{Pos, QueryError, Replay, ReplayFilter, ReplayQuery, Replayed, RetainedPage};
 use router::{ClientKey, WorkerId};
+use session::Granted;
 
 use crate::clock::unix_now;
 use crate::crossing::Crossing;
@@ -80,7 +81,7 @@ pub(crate) struct QueueBounds {
 #[derive(Clone, Debug)]
 pub(crate) struct RetainedWanted {
     pub(crate) filter: TopicFilter,
-    pub(crate) granted: Qos,
+    pub(crate) granted: Granted,
     /// Behind which topic to go on.
     pub(crate) after: Option<Box<str>>,
     /// How many more may come.

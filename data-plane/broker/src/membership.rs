@@ -5,17 +5,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
+use contract::grant::PublishRights;
+use contract::limits::InstanceLimits;
 use contract::refusal::Refusal;
+use mqtt::Version;
 use replica::InstanceRules;
 use router::ClientKey;
-use session::{Bounds, Ended, EndedSession, Settings, Will};
+use session::{Bounds, Ended, EndedSession, Session, Settings, Will};
 use tokio::task::spawn_local;
 
-use crate::attach::Kept;
+use crate::attach::{Greeting, Kept};
 use crate::client::{Beginning, Client, Ending};
 use crate::command::{Collected, Command, Newcomer};
-use crate::farewell::{farewell, refused_connack};
+use crate::farewell::farewell;
+use crate::greeting::{Terms, connack};
 use crate::instances::{Instance, Seat};
+use crate::last_words::{disconnect, refused_connack};
 use crate::local_instance::LocalInstance;
 use crate::transport::Transport;
 use crate::websocket::CloseCode;
@@ -45,17 +50,32 @@ impl Worker {
         let id = newcomer.instance.id;
         // A socket that cannot be used is one that the peer has given up.
         let Ok(transport) = Transport::from_parts(newcomer.transport) else { return };
-        let Newcomer { rest, client_id, keep_alive_secs, will, proof, .. } = newcomer;
+        let Newcomer { rest, client_id, asked, will, proof, .. } = newcomer;
         let (instance, seat, kept) = match examined {
             Ok(examined) => examined,
             Err(refusal) => {
                 self.node.refused.add(Some(id), refusal);
-                self.linger(transport, refused_connack(refusal), refusal);
+                let answer = refused_connack(asked.version, refusal, &asked.client);
+                self.linger(transport, answer, refusal.into());
                 return;
             }
         };
-        let bounds = Bounds::from(&instance.rules().document.limits);
-        let settings = Settings { keep_alive_secs, will, bounds };
+        let limits = &instance.rules().document.limits;
+        let terms = Terms::new(&asked, limits);
+        let settings = Settings {
+            version: asked.version,
+            keep_alive_secs: asked.keep_alive_secs,
+            will,
+            bounds: Bounds::from(limits),
+            client: asked.client,
+            expiry_secs: terms.expiry_secs,
+            expiry_secs_max: terms.expiry_secs_max,
+            receive_max: terms.receive_max,
+            server_alias_max: terms.topic_alias_max,
+        };
+        let (version, method) = (asked.version, asked.method);
+        let greeting = Greeting { asked, terms };
+        self.start_clean(&kept);
         let mut clients = self.clients.borrow_mut();
         let slot = clients.vacant_entry();
         self.generation.set(self.generation.get().wrapping_add(1));
@@ -67,6 +87,8 @@ impl Worker {
         let beginning = Beginning {
             key,
             client_id,
+            version,
+            method,
             instance,
             proof,
             session: None,
@@ -78,7 +100,7 @@ impl Worker {
         let client = Rc::new(Client::new(self.now(), beginning));
         slot.insert(Rc::clone(&client));
         drop(clients);
-        self.begin_session(&client, &kept, settings, kept_session);
+        self.begin_session(&client, &kept, &greeting, settings, kept_session);
         self.schedule_deadline(&client);
         if let Some(this) = self.this.upgrade() {
             spawn_local(this.serve(client));
@@ -95,6 +117,7 @@ impl Worker {
         let instance = self.local_instance(&newcomer.instance, rules);
         let rules = instance.rules();
         newcomer.proof.check(&rules)?;
+        check_greeting(newcomer, &rules.document.limits)?;
         let key = instance.clients.borrow().get(&*newcomer.client_id).copied();
         let holder = key.and_then(|key| self.client(key));
         if let Some(holder) = &holder
@@ -102,7 +125,7 @@ impl Worker {
         {
             return Err(Refusal::ClientIdInUse);
         }
-        let kept = self.find_kept(&instance, &newcomer.client_id, &newcomer.proof, newcomer.clean_session)?;
+        let kept = self.find_kept(&instance, &newcomer.client_id, &newcomer.proof, &newcomer.asked)?;
         // A takeover needs no seat beside the holder's, and whoever gets none takes nothing over.
         let seat = {
             let given_up = holder.as_ref().map(|holder| holder.seat.borrow());
@@ -169,8 +192,17 @@ impl Worker {
         }
         self.clients.borrow_mut().try_remove(client.key.slot() as usize);
         drop(client.seat.borrow_mut().take());
+        self.proving.borrow_mut().remove(&client.key);
+        self.say_why(client, &session, ending);
         let ended = if self.is_stopping.get() { Ended::NodeStopping } else { Ended::Closed };
-        let EndedSession { will, lasting, .. } = session.end(ended);
+        let EndedSession { will, mut lasting, .. } = session.end(ended);
+        if let Some(lasting) = &mut lasting
+            && lasting.will().is_some_and(|will| Self::check_will(client, ending, will).is_err())
+        {
+            // It waits, and nobody may publish it then either.
+            lasting.set_will(None);
+            instance.counts.refused.add(Refusal::WillNotAuthorized);
+        }
         // First, so that nothing that fails from here on loses it.
         if let (Some(session), Some(lasting)) = (client.lasting(), lasting) {
             self.put_away(session, lasting);
@@ -181,28 +213,52 @@ impl Worker {
         self.part(client, ending);
     }
 
+    /// Tells a client why it is sent away: with a refused CONNACK if it has not been told that it is connected, and else,
+    /// in 5.0, with DISCONNECT.
+    fn say_why(&self, client: &Client, session: &Session, ending: Ending) {
+        let is_greeted = self.greetings.borrow_mut().remove(&client.key).is_none();
+        let Ending::Refused(refusal) = ending else { return };
+        let (side, version) = (session.client_side(), client.version);
+        let words = match (is_greeted, version) {
+            // Its own successor is there: there is nothing that it could make better.
+            (false, _) if refusal == Refusal::TakenOver => return,
+            (false, _) => refused_connack(version, refusal, &side),
+            (true, Version::V5) => disconnect(refusal, &side),
+            (true, Version::V31 | Version::V311) => return,
+        };
+        client.output.borrow_mut().extend_from_slice(&words);
+    }
+
+    /// What a client may still have published of a will, by its proof and by why it goes.
+    fn check_will(client: &Client, ending: Ending, will: &Will) -> Result<PublishRights, Refusal> {
+        let proof = client.proof.borrow();
+        match ending {
+            Ending::Refused(
+                refusal
+                @ (Refusal::CredentialsWrong | Refusal::CredentialDisabled | Refusal::InstanceUnknown),
+            ) => return Err(refusal),
+            Ending::Refused(_) | Ending::Disconnected | Ending::Gone => {
+                proof.check(&client.instance.rules())?;
+            }
+        }
+        Ok(proof.grants().publish_rights(will.topic.as_str()))
+    }
+
     /// Publishes a will, if its client may still publish it.
     fn publish_will(&self, client: &Client, ending: Ending, will: &Will) {
         let instance = &client.instance;
         let rules = instance.rules();
-        let proof = client.proof.borrow();
-        let allowed = match ending {
-            Ending::Refused(
-                refusal
-                @ (Refusal::CredentialsWrong | Refusal::CredentialDisabled | Refusal::InstanceUnknown),
-            ) => Err(refusal),
-            Ending::Refused(_) | Ending::Disconnected | Ending::Gone => proof.check(&rules),
-        };
-        let rights = proof.grants().publish_rights(will.topic.as_str());
         let behind = client.topics.borrow().appends_of(will.topic.as_str()).into_iter().max().unwrap_or(0);
-        let published = allowed
-            .and_then(|()| self.publish_will_with(instance, &client.client_id, will, &rules, rights, behind));
+        let published = Self::check_will(client, ending, will).and_then(|rights| {
+            self.publish_will_with(instance, &client.client_id, will, &rules, rights, behind)
+        });
         if published.is_err() {
             instance.counts.refused.add(Refusal::WillNotAuthorized);
         }
     }
 
-    /// Lets go of the connection. Whoever left by itself is not waited for.
+    /// Lets go of the connection. Whoever left by itself is waited for only as long as there is something to tell it: the
+    /// answer to a CONNECT that came with its DISCONNECT [MQTT-3.1.4-4].
     fn part(&self, client: &Client, ending: Ending) {
         let transport = client.transport.borrow_mut().take();
         let output = client.output.take();
@@ -212,22 +268,23 @@ impl Worker {
         match ending {
             // A last word of a layer, such as the answer to a close of WebSocket, may be under way.
             Ending::Gone => drop(transport.write(&[])),
-            Ending::Disconnected => transport.part(&output, CloseCode::Normal),
-            Ending::Refused(refusal) => self.linger(transport, output, refusal),
+            Ending::Disconnected if output.is_empty() => transport.part(&output, CloseCode::Normal),
+            Ending::Disconnected => self.linger(transport, output, CloseCode::Normal),
+            Ending::Refused(refusal) => self.linger(transport, output, refusal.into()),
         }
     }
 
     /// Closes a connection in peace, beside the others.
-    fn linger(&self, transport: Transport, last: Vec<u8>, refusal: Refusal) {
+    fn linger(&self, transport: Transport, last: Vec<u8>, code: CloseCode) {
         if self.lingering.get() >= self.node.config.worker.lingering_max {
-            transport.part(&last, refusal.into());
+            transport.part(&last, code);
             return;
         }
         let (lingering, lingered) = (Rc::clone(&self.lingering), Rc::clone(&self.lingered));
         let time_max = self.node.config.front.linger_time_max();
         lingering.set(lingering.get() + 1);
         spawn_local(async move {
-            farewell(transport, last, refusal.into(), time_max).await;
+            farewell(transport, last, code, time_max).await;
             lingering.set(lingering.get() - 1);
             lingered.notify_one();
         });
@@ -266,4 +323,12 @@ impl Worker {
             panics: self.panics.get(),
         }
     }
+}
+
+/// Whether a client takes what it would be told when it is let in [MQTT-3.1.2-24].
+fn check_greeting(newcomer: &Newcomer, limits: &InstanceLimits) -> Result<(), Refusal> {
+    let Newcomer { asked, client_id, .. } = newcomer;
+    let Some(packet_bytes_max) = asked.client.packet_bytes_max else { return Ok(()) };
+    let greeting = connack(asked, &Terms::new(asked, limits), client_id, false);
+    if greeting.len() > packet_bytes_max as usize { Err(Refusal::PacketBytesMax) } else { Ok(()) }
 }

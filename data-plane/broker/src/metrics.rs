@@ -21,6 +21,8 @@ pub enum DropReason {
     OutboxBytes,
     /// No PUBLISH packet can hold it.
     TooLong,
+    /// It is larger than the client has said that it takes.
+    ClientPacketBytes,
     /// `client_messages_out_per_sec` or `client_bytes_out_per_sec`; only of QoS 0.
     ClientRate,
     /// The way to another worker is full of what cannot be held back; only of wills.
@@ -33,7 +35,7 @@ pub enum DropReason {
     QueueBytes,
     /// `queued_secs_max`: it waited too long for its session.
     QueueAge,
-    /// It expired before its session came back.
+    /// It expired before its client got it.
     MessageExpired,
     /// Part of what waited for a session, or was to be replayed, is gone from the log before its time, or damaged; counted
     /// once for each part.
@@ -50,6 +52,7 @@ impl DropReason {
         Self::OutboxMessages,
         Self::OutboxBytes,
         Self::TooLong,
+        Self::ClientPacketBytes,
         Self::ClientRate,
         Self::CrossingFull,
         Self::StorageUnavailable,
@@ -69,6 +72,7 @@ impl DropReason {
             Self::OutboxMessages => "outbox_messages_max",
             Self::OutboxBytes => "outbox_bytes_max",
             Self::TooLong => "message_too_long",
+            Self::ClientPacketBytes => "client_packet_bytes_max",
             Self::ClientRate => "client_rate",
             Self::CrossingFull => "crossing_full",
             Self::StorageUnavailable => "storage_unavailable",
@@ -89,6 +93,8 @@ impl From<session::DropReason> for DropReason {
             session::DropReason::OutboxMessages => Self::OutboxMessages,
             session::DropReason::OutboxBytes => Self::OutboxBytes,
             session::DropReason::TooLong => Self::TooLong,
+            session::DropReason::ClientPacketBytes => Self::ClientPacketBytes,
+            session::DropReason::MessageExpired => Self::MessageExpired,
         }
     }
 }
@@ -162,6 +168,16 @@ impl Cells {
         self.bytes_out.set(self.bytes_out.get() + u64::from(bytes));
     }
 
+    /// The messages and bytes counted.
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            messages_in: self.messages_in.get(),
+            bytes_in: self.bytes_in.get(),
+            messages_out: self.messages_out.get(),
+            bytes_out: self.bytes_out.get(),
+        }
+    }
+
     pub(crate) fn stored(&self, messages: u64) {
         self.messages_stored.set(self.messages_stored.get() + messages);
     }
@@ -204,6 +220,27 @@ impl Cells {
             messages_stored: self.messages_stored.get(),
             refused: nonzero(refused),
             dropped: nonzero(dropped),
+        }
+    }
+}
+
+/// Messages of an instance, and bytes of their packets, that came from clients and went to them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) messages_in: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) messages_out: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Traffic {
+    /// Both together.
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            messages_in: self.messages_in + other.messages_in,
+            bytes_in: self.bytes_in + other.bytes_in,
+            messages_out: self.messages_out + other.messages_out,
+            bytes_out: self.bytes_out + other.bytes_out,
         }
     }
 }

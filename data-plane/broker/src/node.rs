@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::command::Command;
 use crate::config::Config;
 use crate::crossing::Crossing;
+use crate::decoy::Decoy;
 use crate::durable::{Durable, Engine};
 use crate::instances::Instances;
 use crate::lookups::Lookups;
@@ -58,10 +59,15 @@ impl Node {
         let durable = Durable::new(engine, run, Arc::clone(&crossing), instances.epochs())?;
         let (commands, receivers): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| mpsc::channel(config.worker.commands_max)).unzip();
+        let decoy = Decoy::open(&config.data_dir.join("decoy.key"));
         let node = Self {
             clock: Clock::start(),
             instances,
-            authenticator: Authenticator::new(Arc::clone(&replica), config.front.tokens_remembered_max),
+            authenticator: Authenticator::new(
+                Arc::clone(&replica),
+                config.front.tokens_remembered_max,
+                decoy,
+            ),
             crossing,
             durable,
             lookups: Arc::default(),

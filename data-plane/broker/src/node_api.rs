@@ -8,6 +8,7 @@
 mod answers;
 mod nonces;
 mod proof;
+mod properties;
 mod shared_groups;
 
 use std::net::TcpListener;

@@ -1,21 +1,27 @@
 //! May this be published, may this be subscribed to? The one place that decides, asked when a client connects with a
 //! will, publishes to a topic it has not published to lately, subscribes, and when its will is due.
 //!
-//! What is not granted is denied. Topics that begin with `$` are the platform's own: none is offered yet, so no grant
-//! opens one.
+//! What is not granted is denied. Topics that begin with `$` are the platform's own: a grant opens `$SYS` to those who
+//! subscribe, and nothing opens any to those who publish.
 
 use contract::durability::DurabilityClass;
 use contract::feed::{TopicHistory, TopicMode};
 use contract::grant::{Grants, PublishRights};
+use contract::limits::InstanceLimits;
+use contract::p2p;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::subscription::SubscriptionFilter;
-use contract::topic::{self, TopicFilter};
+use contract::topic::{self, TOPIC_BYTES_MAX, TopicFilter};
 use engine::RetentionClass;
+use mqtt::Content;
 use replica::InstanceRules;
 
 /// The largest payload that can be stored: a batch of the log holds it beside the longest names.
 const STORED_PAYLOAD_BYTES_MAX: u64 = engine::BATCH_BYTES_MAX as u64 - 256 * 1024;
+
+/// The first level of the topics in which an instance is told about itself.
+pub(crate) const SYS: &str = "$SYS";
 
 /// How a message goes by way of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +64,13 @@ impl Verdict {
     pub(crate) fn with_rights(rules: &InstanceRules, rights: PublishRights, topic: &str) -> Self {
         let rule = rules.topics.get(topic::first_level(topic));
         let limits = &rules.document.limits;
+        // A message for one client is kept for nobody else, and shown to nobody else later.
+        let is_to_one = p2p::receiver(topic).is_some();
+        let rights = if is_to_one { rights.without_retain() } else { rights };
         let provisioned = rule.is_some() || rules.document.topic_mode == TopicMode::Open;
-        let refusal = if topic.len() as u64 > limits.topic_bytes_max {
+        let is_too_long = topic.len() as u64 > limits.topic_bytes_max
+            || is_to_one && topic.len() + p2p::STORED_PREFIX.len() > TOPIC_BYTES_MAX;
+        let refusal = if is_too_long {
             Some(Refusal::TopicBytesMax)
         } else if topic::levels(topic) as u64 > limits.topic_levels_max {
             Some(Refusal::TopicLevelsMax)
@@ -68,7 +79,7 @@ impl Verdict {
         } else {
             (!provisioned).then_some(Refusal::TopicNotProvisioned)
         };
-        let history = rule.and_then(|rule| rule.history);
+        let history = rule.and_then(|rule| rule.history).filter(|_| !is_to_one);
         let history = history.map(|history| RetentionClass::for_secs(history.retention_secs));
         let class = class_of(rules, topic);
         let queued = RetentionClass::for_secs(limits.queued_secs_max);
@@ -119,6 +130,25 @@ impl Verdict {
     }
 }
 
+/// Whether a message may have these properties with this payload. What it does not have costs nothing: to be asked only
+/// of one that has some.
+pub(crate) fn check_content(
+    limits: &InstanceLimits,
+    content: Content<'_>,
+    payload: &[u8],
+) -> Result<(), Refusal> {
+    if content.size_bytes() as u64 > limits.properties_bytes_max {
+        return Err(Refusal::PropertiesBytesMax);
+    }
+    if content.user_properties().iter().count() as u64 > limits.user_properties_max {
+        return Err(Refusal::UserPropertiesMax);
+    }
+    if content.payload_is_text() && std::str::from_utf8(payload).is_err() {
+        return Err(Refusal::PayloadFormatInvalid);
+    }
+    Ok(())
+}
+
 /// Which messages of a topic are logged.
 pub(crate) fn class_of(rules: &InstanceRules, topic: &str) -> DurabilityClass {
     let rule = rules.topics.get(topic::first_level(topic));
@@ -130,6 +160,11 @@ pub(crate) const fn is_too_long_to_store(payload: &[u8]) -> bool {
     payload.len() as u64 > STORED_PAYLOAD_BYTES_MAX
 }
 
+/// Whether a filter is one of `$SYS`, in which an instance is told about itself.
+pub(crate) fn is_sys(filter: &TopicFilter) -> bool {
+    topic::first_level(filter.as_str()) == SYS
+}
+
 /// The QoS to which a subscription is granted. A filter whose first level is a wildcard needs no provisioned topic: it
 /// hears only what may be published.
 pub(crate) fn subscribe_qos(
@@ -139,6 +174,9 @@ pub(crate) fn subscribe_qos(
     asked: Qos,
 ) -> Result<Qos, Refusal> {
     let text = filter.as_str();
+    if is_sys(filter) {
+        return grants.subscribe_qos(filter, asked).ok_or(Refusal::NotAuthorized);
+    }
     if text.starts_with('$') {
         return Err(Refusal::NotAuthorized);
     }
@@ -148,6 +186,17 @@ pub(crate) fn subscribe_qos(
         || matches!(first, "+" | "#")
         || rules.topics.contains_key(first);
     if provisioned { Ok(granted) } else { Err(Refusal::TopicNotProvisioned) }
+}
+
+/// The QoS to which a share of a subscription is granted.
+pub(crate) fn shared_qos(
+    rules: &InstanceRules,
+    grants: &Grants,
+    filter: &TopicFilter,
+    asked: Qos,
+) -> Result<Qos, Refusal> {
+    // What each worker says to its own clients cannot be shared out.
+    if is_sys(filter) { Err(Refusal::NotAuthorized) } else { subscribe_qos(rules, grants, filter, asked) }
 }
 
 /// The QoS to which a subscription from an earlier time on is granted. It takes the rights to subscribe and to replay, and
@@ -192,7 +241,8 @@ pub(crate) fn histories<'a>(
 
 #[cfg(test)]
 mod tests {
-    use contract::limits::InstanceLimits;
+    use contract::time::UnixMillis;
+    use mqtt::ContentWriter;
     use replica::TopicRule;
 
     use super::*;
@@ -245,6 +295,29 @@ mod tests {
     }
 
     #[test]
+    fn a_message_for_one_client_is_kept_for_nobody() {
+        let mut rules = rules(TopicMode::Provisioned);
+        let history = TopicHistory { retention_secs: 60, retention_bytes: None, since: UnixMillis(0) };
+        let rule = TopicRule { history: Some(history), ..TopicRule::default() };
+        rules.topics = std::sync::Arc::new([("up".into(), rule)].into_iter().collect());
+        for (topic, retained, history) in [
+            ("up/x/c", Ok(()), Some(RetentionClass::Day)),
+            ("up/p2p", Ok(()), Some(RetentionClass::Day)),
+            ("up/p2p/c", Err(Refusal::NotAuthorized), None),
+            ("down/p2p/c", Err(Refusal::TopicNotProvisioned), None),
+        ] {
+            let verdict = Verdict::with_rights(&rules, PublishRights::ALL, topic);
+            assert_eq!(verdict.check(Qos::AtLeastOnce, true, b""), retained, "{topic}");
+            assert_eq!(verdict.history, history, "{topic}");
+        }
+        let longest = format!("up/p2p/{}", "x".repeat(TOPIC_BYTES_MAX - "up/p2p/".len()));
+        rules.document.limits.topic_bytes_max = TOPIC_BYTES_MAX as u64;
+        let verdict = Verdict::with_rights(&rules, PublishRights::ALL, &longest);
+        let refused = verdict.check(Qos::AtMostOnce, false, b"");
+        assert_eq!(refused, Err(Refusal::TopicBytesMax), "its name in the log is longer");
+    }
+
+    #[test]
     fn which_messages_are_logged() {
         let none = None;
         let day = |history| Some(Logged { retention: RetentionClass::Day, history, history_alone: false });
@@ -283,12 +356,53 @@ mod tests {
             (TopicMode::Provisioned, "down/#", Err(Refusal::TopicNotProvisioned)),
             (TopicMode::Open, "down/#", Ok(Qos::AtLeastOnce)),
             (TopicMode::Open, "$SYS/#", Err(Refusal::NotAuthorized)),
+            (TopicMode::Open, "$SYS/broker/uptime", Err(Refusal::NotAuthorized)),
+            (TopicMode::Open, "$p2p/#", Err(Refusal::NotAuthorized)),
             (TopicMode::Open, "$share/group/up/#", Err(Refusal::NotAuthorized)),
         ] {
             let filter = filter.parse().expect("a filter");
             assert_eq!(subscribe_qos(&rules(mode), &grants, &filter, Qos::ExactlyOnce), expected, "{filter}");
             let nothing = subscribe_qos(&rules(mode), &Grants::default(), &filter, Qos::AtMostOnce);
             assert_eq!(nothing, Err(Refusal::NotAuthorized), "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_the_instance_is_told_about_itself_takes_a_grant_that_says_so() {
+        let all = r#"[{"actions":["subscribe","replay"],"topic_filter":"$SYS/#","qos_max":1},
+                      {"actions":["subscribe","replay"],"topic_filter":"$p2p/#"}]"#;
+        let (grants, rules) = (grants(all), rules(TopicMode::Provisioned));
+        for (filter, expected) in [
+            ("$SYS/#", Ok(Qos::AtLeastOnce)),
+            ("$SYS/broker/uptime", Ok(Qos::AtLeastOnce)),
+            ("$SYSTEM/#", Err(Refusal::NotAuthorized)),
+            ("$p2p/#", Err(Refusal::NotAuthorized)),
+        ] {
+            let filter = filter.parse().expect("a filter");
+            assert_eq!(subscribe_qos(&rules, &grants, &filter, Qos::ExactlyOnce), expected, "{filter}");
+            let shared = shared_qos(&rules, &grants, &filter, Qos::ExactlyOnce);
+            assert_eq!(shared, Err(Refusal::NotAuthorized), "{filter}");
+            assert!(replay_qos(&rules, &grants, &filter, Qos::AtMostOnce).is_err(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_may_have_besides() {
+        let limits =
+            InstanceLimits { properties_bytes_max: 64, user_properties_max: 2, ..InstanceLimits::default() };
+        let (text, pair) =
+            (ContentWriter::new().payload_format(true), |it: ContentWriter| it.user_property("", ""));
+        for (content, payload, expected) in [
+            (ContentWriter::new(), &b"\xff"[..], Ok(())),
+            (ContentWriter::new().payload_format(false), b"\xff", Ok(())),
+            (text.clone(), b"\xff", Err(Refusal::PayloadFormatInvalid)),
+            (text.clone(), "\u{e9}".as_bytes(), Ok(())),
+            (pair(pair(text.clone())), b"", Ok(())),
+            (pair(pair(pair(text.clone()))), b"", Err(Refusal::UserPropertiesMax)),
+            (text.clone().content_type(&"x".repeat(59)), b"", Ok(())),
+            (text.content_type(&"x".repeat(60)), b"", Err(Refusal::PropertiesBytesMax)),
+        ] {
+            assert_eq!(check_content(&limits, content.content(), payload), expected, "{content:?}");
         }
     }
 }

@@ -4,15 +4,19 @@ use std::rc::Rc;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::time::UnixMillis;
 use mqtt::Publish;
 
 use crate::client::Client;
+use crate::clock::unix_now;
+use crate::delivery::Passing;
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
 use crate::owed::Owing;
 use crate::policy::{self, Logged, Verdict};
 use crate::retained::retained_bytes;
 use crate::routes::Route;
+use crate::to_one;
 use crate::topics::{Known, Topics};
 use crate::worker::Worker;
 
@@ -22,6 +26,8 @@ pub(crate) struct Taken {
     pub(crate) route: Rc<Route>,
     /// It goes by way of the log.
     pub(crate) logged: Option<Logged>,
+    /// From when on nobody is to get it any more.
+    pub(crate) expires_at: Option<UnixMillis>,
 }
 
 impl Worker {
@@ -37,9 +43,12 @@ impl Worker {
         let instance = &*client.instance;
         let (now, paces) = (self.now(), instance.paces());
         client.inbound.take(now, &paces.client_in, 1, bytes);
+        if !publish.content.is_empty() {
+            policy::check_content(&instance.rules().document.limits, publish.content, publish.payload)?;
+        }
 
         let mut topics = client.topics.borrow_mut();
-        let taken = if topics.recall(publish.topic, instance.epoch.get()) {
+        let mut taken = if topics.recall(publish.topic, instance.epoch.get()) {
             let known = topics.first().ok_or(Refusal::InternalError)?;
             known.verdict.check(publish.qos, publish.retain, publish.payload)?;
             if !known.route.is_current(&self.epochs) {
@@ -52,10 +61,13 @@ impl Worker {
             } else {
                 None
             };
-            Taken { route: Rc::clone(&known.route), logged }
+            Taken { route: Rc::clone(&known.route), logged, expires_at: None }
         } else {
             self.learn(client, &mut topics, publish)?
         };
+        if let Some(secs) = publish.expiry_secs {
+            taken.expires_at = Some(expiry(secs));
+        }
         instance.inbound.take(now, &paces.inbound, 1, bytes);
         instance.counts.came_in(bytes);
         Ok(taken)
@@ -78,7 +90,7 @@ impl Worker {
         } else {
             topics.insert(known);
         }
-        Ok(Taken { route, logged })
+        Ok(Taken { route, logged, expires_at: None })
     }
 
     /// Whether a message is logged in the end, and keeps in mind that it is. It must not overtake one before it that
@@ -90,6 +102,11 @@ impl Worker {
         publish: &Publish<'_>,
         logged: Option<Logged>,
     ) -> Result<Option<Logged>, Refusal> {
+        let logged = if known.route.to_one().is_some() && logged.is_some() {
+            to_one::logged_by(&client.instance, &known.verdict, &known.route, publish.qos, publish.retain)
+        } else {
+            logged
+        };
         let before = &mut known.appends[usize::from(publish.qos != Qos::AtMostOnce)];
         let logged = match self.hold_to_disk(&client.instance, logged) {
             Some(logged) => logged,
@@ -144,12 +161,32 @@ impl Worker {
     #[inline]
     pub(crate) fn pass_on(&self, client: &Client, taken: &Taken, publish: &Publish<'_>) {
         match taken.logged {
-            None => self.hand_over(&client.instance, &taken.route, publish, &client.client_id),
+            None => {
+                let passing = Passing::accepted(publish, taken.expires_at, &client.client_id);
+                self.hand_over(&client.instance, &taken.route, &passing);
+            }
             Some(logged) => {
                 let owing = Owing::Client(client.key, publish.packet_id);
                 self.append(&client.instance, taken, logged, publish, &client.client_id, owing);
             }
         }
+    }
+
+    /// The properties of a message that go on with it, as they are kept. Where others stand between them they are
+    /// copied.
+    #[inline]
+    pub(crate) fn with_plain_content<R>(
+        &self,
+        publish: &Publish<'_>,
+        then: impl FnOnce(&Publish<'_>) -> R,
+    ) -> R {
+        if publish.content.is_empty() {
+            return then(publish);
+        }
+        let mut scratch = self.content.take();
+        let done = then(&Publish { content: publish.content.plain(&mut scratch), ..*publish });
+        self.content.replace(scratch);
+        done
     }
 
     /// Who wants a topic now.
@@ -158,4 +195,10 @@ impl Worker {
         let remembered_max = self.node.config.worker.routes_remembered_max;
         instance.routes.get(&instance.shared, topic, self.id, &self.epochs, scratch, remembered_max)
     }
+}
+
+/// When a message is void that was accepted now.
+#[cold]
+pub(crate) fn expiry(secs: u32) -> UnixMillis {
+    UnixMillis(unix_now().0.saturating_add(u64::from(secs) * 1_000))
 }

@@ -20,11 +20,11 @@ use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::Pos;
 use router::{ClientKey, Subscriber};
-use session::{Message, Reading};
+use session::{Asked, Granted, Message, Reading, Special};
 
 pub(crate) use self::past::{Floors, Past, PastWanted, find_past};
 use crate::client::Client;
-use crate::delivery::InLog;
+use crate::delivery::{InLog, Wanted};
 use crate::keys;
 use crate::local_instance::Paces;
 use crate::policy;
@@ -39,7 +39,9 @@ pub(crate) struct Reader {
     text: TopicFilter,
     /// What it is for.
     filter: TopicFilter,
-    granted: Qos,
+    granted: Granted,
+    /// The same, where it has options or an identifier.
+    special: Option<Box<Special>>,
     from: UnixMillis,
     /// How far the log had come when it was subscribed to. What stands there or beyond is the subscription's, as with
     /// any other; what stands before is subject to what history shows.
@@ -49,6 +51,20 @@ pub(crate) struct Reader {
     has_begun: Cell<bool>,
     /// What of single topics is hidden for their bytes.
     floors: RefCell<Floors>,
+}
+
+impl Reader {
+    fn wanted(&self) -> Wanted<'_> {
+        match &self.special {
+            None => Wanted::Plain(self.granted.qos()),
+            Some(special) => Wanted::Special(special),
+        }
+    }
+
+    /// Whether a message is the client's own, and it does not want those.
+    fn is_no_local(&self, client: &Client, publisher: &str) -> bool {
+        self.granted.is_no_local() && *client.client_id == *publisher
+    }
 }
 
 /// The replays of one client.
@@ -75,12 +91,12 @@ impl Worker {
         text: &TopicFilter,
         from: UnixMillis,
         filter: &TopicFilter,
-        asked: Qos,
+        asked: &Asked,
     ) -> Result<Qos, Refusal> {
         let instance = &client.instance;
         let rules = instance.rules();
         let limits = &rules.document.limits;
-        let granted = policy::replay_qos(&rules, client.proof.borrow().grants(), filter, asked)?;
+        let granted = policy::replay_qos(&rules, client.proof.borrow().grants(), filter, asked.options.qos)?;
         let mut replays = client.stored_or_new().replays.borrow_mut();
         let before = replays.readers.iter().position(|reader| reader.text == *text);
         let others = replays.readers.len() - usize::from(before.is_some());
@@ -90,7 +106,7 @@ impl Worker {
         let mut readers = self.readers.borrow_mut();
         let slot = readers.vacant_entry();
         let key = keys::reader(u32::try_from(slot.key()).unwrap_or(u32::MAX), self.next_generation());
-        let subscriber = Subscriber { worker: self.id, client: key, qos: granted };
+        let subscriber = Subscriber { worker: self.id, client: key, qos: granted, is_special: false };
         // One that takes the place of another was let in once, and is not counted anew.
         let subscriptions_max = if before.is_some() { u64::MAX } else { limits.subscriptions_max };
         let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +119,8 @@ impl Worker {
             client: client.key,
             text: text.clone(),
             filter: filter.clone(),
-            granted,
+            granted: asked.granted(granted),
+            special: asked.is_special().then(|| Box::new(asked.granted(granted).alone())),
             from,
             since,
             reading: RefCell::new(Reading::behind(Pos::START)),
@@ -154,20 +171,24 @@ impl Worker {
         &self,
         key: ClientKey,
         message: &mut Message<'_>,
+        publisher: &str,
         qos: Qos,
         at: Option<InLog>,
         paces: &Paces,
     ) {
         let Some(reader) = self.reader(key) else { return };
         let Some(client) = self.client(reader.client) else { return };
+        if reader.is_no_local(&client, publisher) {
+            return;
+        }
         let Some(InLog { pos, .. }) = at.filter(|at| at.history) else {
-            return self.deliver_to(&client, message, reader.granted, qos, None, paces);
+            return self.deliver_to(&client, message, reader.wanted(), qos, None, paces);
         };
         let mut reading = reader.reading.borrow_mut();
         if client.is_ending() || !reading.shows(pos) {
             return;
         }
-        if self.give(&client, message, reader.granted, qos, paces) {
+        if self.give(&client, message, reader.wanted(), qos, paces) {
             reading.took(pos);
         } else {
             reading.leave(pos);

@@ -92,6 +92,6 @@ fn check(client: &Client, rules: Option<&InstanceRules>, recheck: &Recheck) -> R
     let session = client.session.borrow();
     let mut subscriptions = session.iter().flat_map(session::Session::subscriptions);
     let may_stay =
-        subscriptions.all(|(filter, granted)| policy::still_grants(proof.grants(), filter, granted));
+        subscriptions.all(|(filter, granted)| policy::still_grants(proof.grants(), filter, granted.qos()));
     if may_stay { Ok(()) } else { Err(Refusal::RightsWithdrawn) }
 }

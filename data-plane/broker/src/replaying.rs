@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use contract::p2p;
 use contract::refusal::Refusal;
 use engine::{Envelope, Pos, QueryError};
 use session::{Lasting, Session};
@@ -121,7 +122,10 @@ impl Worker {
             let Some(range) = session.wanted_page(committed, client.output.borrow().len()) else { return };
             lasting.queue.asks();
             let filters = session.lasting().into_iter().flat_map(Lasting::replay_filters);
-            let filters = filters.map(|(filter, since)| (filter.clone(), since)).collect();
+            let filters = filters.map(|(filter, since)| (filter.clone(), since));
+            // What is for this client alone is found without a subscription.
+            let of_its_own = p2p::stored_filter(&client.client_id).map(|filter| (filter, Pos::START));
+            let filters = filters.chain(of_its_own).collect();
             let rules = lasting.instance.rules();
             lasting.queue.wanted(&rules, rules.document.queue_overflow, filters, range, room)
         };
@@ -200,7 +204,8 @@ impl Worker {
             let envelope = Envelope::from_record(&message.record);
             let read =
                 envelope.inspect_err(|error| tracing::error!(%error, "a logged message cannot be read"));
-            let envelope = read.ok()?;
+            let stored = read.ok()?;
+            let envelope = Envelope { topic: p2p::named(stored.topic), ..stored };
             if envelope.retain {
                 note_newer(client, envelope.topic);
             }

@@ -235,14 +235,14 @@ fn keep_filters(shared: &Instance, lasting: &Lasting) {
 }
 
 fn note_groups(groups: &mut BTreeMap<TopicFilter, OfSessions>, client_id: &str, lasting: &Lasting) {
-    for (text, qos, since) in lasting.subscriptions() {
+    for (text, granted, since) in lasting.subscriptions() {
         let Ok(SubscriptionFilter::Shared { group, filter }) = SubscriptionFilter::of(text.clone()) else {
             continue;
         };
         let new = || OfSessions { group, filter, since, members: Vec::new() };
         let held = groups.entry(text.clone()).or_insert_with(new);
         held.since = held.since.min(since);
-        held.members.push((client_id.into(), qos));
+        held.members.push((client_id.into(), granted.qos()));
     }
 }
 

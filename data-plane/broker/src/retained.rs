@@ -10,13 +10,16 @@ use contract::topic::TopicFilter;
 use engine::{Envelope, QueryError, RECORD_HEADER_BYTES, RetainedPage};
 use mqtt::Publish;
 use router::Target;
-use session::Session;
+use session::{Granted, Session};
 
 use crate::client::Client;
+use crate::delivery::{Passing, Wanted, retained_message};
 use crate::local_instance::LocalInstance;
-use crate::lookups::{RetainedWanted, Wanted};
+use crate::lookups::{RetainedWanted, Wanted as Lookup};
 use crate::metrics::DropReason;
+use crate::policy;
 use crate::replaying::BUSY_WAIT;
+use crate::sys_topics;
 use crate::worker::Worker;
 
 /// A subscription is stored with the second writing from then on at the latest: one may have been under way.
@@ -44,6 +47,14 @@ pub(crate) struct RetainedQueue {
 impl RetainedQueue {
     fn is_idle(&self) -> bool {
         !self.is_looking && self.waiting.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<RetainedWanted> {
+        let next = self.waiting.pop_front();
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        next
     }
 
     /// Nothing more of a subscription is wanted.
@@ -75,9 +86,14 @@ impl Worker {
     }
 
     /// A client has subscribed: retained messages that match are for it [MQTT-3.8.4-3].
-    pub(crate) fn want_retained(&self, client: &Client, filter: &TopicFilter, granted: Qos) {
+    pub(crate) fn want_retained(&self, client: &Client, filter: &TopicFilter, granted: Granted) {
         let instance = &client.instance;
-        if self.node.durable.retained(instance.shared.id).0 == 0 {
+        let is_any = if policy::is_sys(filter) {
+            sys_topics::is_said(filter)
+        } else {
+            self.node.durable.retained(instance.shared.id).0 > 0
+        };
+        if !is_any {
             return;
         }
         let left = instance.rules().document.limits.retained_per_subscribe_max;
@@ -92,25 +108,32 @@ impl Worker {
     }
 
     /// Has retained messages looked up, if the client waits for some and takes them.
-    pub(crate) fn ask_retained(&self, client: &Client) {
-        let Some(stored) = client.stored() else { return };
+    pub(crate) fn ask_retained(&self, client: &Rc<Client>) {
+        while self.ask_next_retained(client) {}
+    }
+
+    /// Sees to the first that is waited for; the answer is whether the next one is to be seen to at once.
+    fn ask_next_retained(&self, client: &Rc<Client>) -> bool {
+        let Some(stored) = client.stored() else { return false };
         let granted = {
             let queue = stored.retained.borrow();
             let next = queue.waiting.front().filter(|_| !queue.is_looking && queue.writings == 0);
-            next.map(|wanted| wanted.granted)
+            next.map(|wanted| wanted.granted.qos())
         };
-        let Some(granted) = granted else { return };
+        let Some(granted) = granted else { return false };
         if !has_window(client, granted) || !self.may_look_up(client) {
-            return;
+            return false;
         }
-        let mut queue = stored.retained.borrow_mut();
-        if let Some(wanted) = queue.waiting.pop_front() {
-            queue.is_looking = true;
-            self.look_up(client, Wanted::Retained(wanted));
+        let Some(wanted) = stored.retained.borrow_mut().pop() else { return false };
+        if policy::is_sys(&wanted.filter) {
+            let rest = self.tell_subscriber(client, wanted);
+            let is_told = rest.is_none();
+            stored.retained.borrow_mut().waiting.extend(rest);
+            return is_told;
         }
-        if queue.waiting.is_empty() {
-            queue.waiting = VecDeque::new();
-        }
+        stored.retained.borrow_mut().is_looking = true;
+        self.look_up(client, Lookup::Retained(wanted));
+        false
     }
 
     /// Takes in a page of retained messages.
@@ -164,9 +187,11 @@ impl Worker {
                 tracing::error!("a retained message cannot be read");
                 continue;
             };
-            if !is_overtaken(client, envelope.topic, wanted.newest) {
-                let mut message = rendering.retained(envelope.topic, envelope.payload, envelope.qos);
-                if !self.give(client, &mut message, wanted.granted, envelope.qos, &paces) {
+            let is_own = wanted.granted.is_no_local() && *envelope.publisher == *client.client_id;
+            if !is_own && !is_overtaken(client, envelope.topic, wanted.newest) {
+                let mut message = retained_message(&mut rendering, &Passing::of(&envelope));
+                let granted = Wanted::Retained(wanted.granted);
+                if !self.give(client, &mut message, granted, envelope.qos, &paces) {
                     return Some(RetainedWanted { after, left: left + 1, ..wanted.clone() });
                 }
             }
@@ -223,7 +248,8 @@ pub(crate) fn retained_bytes(publish: &Publish<'_>) -> u32 {
     if publish.payload.is_empty() {
         return 0;
     }
-    let bytes = RECORD_HEADER_BYTES + publish.topic.len() + publish.payload.len();
+    let bytes =
+        RECORD_HEADER_BYTES + publish.topic.len() + publish.payload.len() + publish.content.size_bytes();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::PoisonError;
 
+use contract::p2p;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use router::{Epochs, RouteSet, Scratch, Stamp, Target, TopicSlots, WorkerId};
@@ -21,8 +22,21 @@ const RECEIVERS_MAX: usize = 1 << 20;
 pub(crate) struct Route {
     receivers: RouteSet,
     stamp: Cell<Stamp>,
-    /// The workers that have receivers, this one left out.
+    /// The workers that have receivers.
+    workers: u64,
+    /// The same, this one left out.
     pub(crate) elsewhere: u64,
+    is_lasting: bool,
+    to_one: Option<Box<ToOne>>,
+}
+
+/// Where a message goes that is for one client, whoever subscribes to what. Whether there is such a client is known on
+/// its worker alone.
+#[derive(Debug)]
+pub(crate) struct ToOne {
+    pub(crate) client_id: Box<str>,
+    /// The name under which the message goes to other workers and into the log.
+    pub(crate) stored: Box<str>,
 }
 
 impl Route {
@@ -43,16 +57,53 @@ impl Route {
         self.receivers.len() > LARGE
     }
 
-    /// Whether a lasting session wants it, be its client connected or not.
+    /// Whether a lasting session wants it, be its client connected or not; or may, if it is for one client.
     #[inline]
-    pub(crate) fn is_lasting(&self) -> bool {
-        self.receivers.is_lasting()
+    pub(crate) const fn is_lasting(&self) -> bool {
+        self.is_lasting
     }
 
-    /// The workers that have receivers.
+    /// The workers that have receivers; if it is for one client, that client's.
     #[inline]
-    pub(crate) fn workers(&self) -> u64 {
-        self.receivers.workers()
+    pub(crate) const fn workers(&self) -> u64 {
+        self.workers
+    }
+
+    /// Whom it is for, if that is one client.
+    #[inline]
+    pub(crate) fn to_one(&self) -> Option<&ToOne> {
+        self.to_one.as_deref()
+    }
+
+    /// The name under which a message to `topic` goes to other workers and into the log.
+    #[inline]
+    pub(crate) fn stored_topic<'a>(&'a self, topic: &'a str) -> &'a str {
+        self.to_one.as_ref().map_or(topic, |to_one| &to_one.stored)
+    }
+
+    /// The route of a message for one client.
+    #[cold]
+    fn of_one(instance: &Instance, topic: &str, client_id: &str, worker: WorkerId, stamp: Stamp) -> Self {
+        let workers = instance.worker_of(client_id).bit();
+        Self {
+            receivers: RouteSet::default(),
+            stamp: Cell::new(stamp),
+            workers,
+            elsewhere: workers & !worker.bit(),
+            is_lasting: true,
+            to_one: Some(Box::new(ToOne { client_id: client_id.into(), stored: p2p::stored(topic) })),
+        }
+    }
+
+    fn new(receivers: RouteSet, worker: WorkerId, stamp: Stamp) -> Self {
+        Self {
+            stamp: Cell::new(stamp),
+            workers: receivers.workers(),
+            elsewhere: receivers.workers() & !worker.bit(),
+            is_lasting: receivers.is_lasting(),
+            receivers,
+            to_one: None,
+        }
     }
 
     /// How many receivers there are.
@@ -94,10 +145,15 @@ impl Routes {
         }
         let table = instance.routes.read().unwrap_or_else(PoisonError::into_inner);
         // Stamped before it is read: it may then be older than what was read, never newer.
-        let stamp = Cell::new(epochs.stamp(TopicSlots::of(table.seed(), topic)));
-        let receivers = table.matches(topic, scratch);
+        let stamp = epochs.stamp(TopicSlots::of(table.seed(), topic));
+        let named = p2p::named(topic);
+        let to_one = p2p::receiver(named);
+        let receivers = if to_one.is_none() { table.matches(topic, scratch) } else { RouteSet::default() };
         drop(table);
-        let route = Rc::new(Route { elsewhere: receivers.workers() & !worker.bit(), receivers, stamp });
+        let route = Rc::new(match to_one {
+            None => Route::new(receivers, worker, stamp),
+            Some(client_id) => Route::of_one(instance, named, client_id, worker, stamp),
+        });
         let receivers = self.receivers.get() + route.receivers.len();
         self.receivers.set(receivers);
         if routes.len() >= remembered_max || receivers > RECEIVERS_MAX {
@@ -133,7 +189,8 @@ mod tests {
             let client = ClientKey::new(slot, 0);
             let filter = filter.parse().expect("a filter");
             let mut table = instance.routes.write().expect("no panic");
-            table.insert(&filter, Subscriber { worker, client, qos: Qos::AtMostOnce }, 100).expect("room");
+            let subscriber = Subscriber { worker, client, qos: Qos::AtMostOnce, is_special: false };
+            table.insert(&filter, subscriber, 100).expect("room");
         };
 
         let nobody = route("a/b/c");

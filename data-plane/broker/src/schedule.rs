@@ -22,7 +22,7 @@ const SWEEP_MILLIS: u64 = 10_000;
 const PAUSED_MILLIS: u64 = 1_000;
 
 /// The longest that a client's timer is set ahead: of clients that have gone no older ones are left in the wheel.
-const DEADLINE_MILLIS_MAX: u64 = 300_000;
+pub(crate) const DEADLINE_MILLIS_MAX: u64 = 300_000;
 
 /// Whoever waits for tokens is looked at after this long at the latest: its rates may have been raised meanwhile.
 const WAIT_MAX: Micros = 1_000_000;
@@ -35,6 +35,8 @@ const WAIT_MIN: Micros = 1_000;
 pub(crate) enum Timer {
     /// A client's keep alive or its token may have run out.
     Deadline(ClientKey),
+    /// The token that a client has brought lately may have run out, earlier than the one before.
+    Expiry(ClientKey),
     /// A client may be read again.
     Resume(ClientKey),
     /// A client may receive again.
@@ -43,6 +45,8 @@ pub(crate) enum Timer {
     Instance(InstanceId),
     /// Time to forget what nobody uses.
     Sweep,
+    /// Time to tell instances about themselves.
+    Tell,
     /// Time to hand in again what the log had no room for.
     Submit,
     /// A client may have something looked up again.
@@ -72,6 +76,7 @@ impl Worker {
     /// Calls the timers as they come due.
     pub(crate) async fn keep_time(self: Rc<Self>) {
         self.schedule(self.node.clock.micros() / 1000 + SWEEP_MILLIS, Timer::Sweep);
+        self.schedule_telling();
         let mut due = Vec::new();
         loop {
             let next = self.wheel.borrow().next_millis().unwrap_or(u64::MAX);
@@ -98,6 +103,7 @@ impl Worker {
                     self.check_deadline(&client);
                 }
             }
+            Timer::Expiry(key) => self.check_expiry(key),
             Timer::Resume(key) => {
                 if let Some(client) = self.client(key) {
                     self.resume_paid(&client);
@@ -129,6 +135,7 @@ impl Worker {
             }
             Timer::Group(key) => self.look_at_group(key),
             Timer::Session(key) => self.look_at_session(key),
+            Timer::Tell => self.tell_all(),
             Timer::Sweep => {
                 self.sweep();
                 self.schedule(self.millis().0 + SWEEP_MILLIS, Timer::Sweep);
@@ -140,14 +147,14 @@ impl Worker {
     pub(crate) fn schedule_deadline(&self, client: &Client) {
         let session = client.session.borrow();
         let Some(session) = session.as_ref() else { return };
-        let expires_in = client.expires_at_millis.saturating_sub(unix_now().0);
+        let expires_in = client.expires_at_millis.get().saturating_sub(unix_now().0);
         let in_millis = expires_in.min(DEADLINE_MILLIS_MAX);
         let at = session.deadline().0.min(self.millis().0 + in_millis);
         self.schedule(at, Timer::Deadline(client.key));
     }
 
     fn check_deadline(&self, client: &Rc<Client>) {
-        if unix_now().0 >= client.expires_at_millis {
+        if unix_now().0 >= client.expires_at_millis.get() {
             self.close(client, Ending::Refused(Refusal::TokenExpired));
             return;
         }

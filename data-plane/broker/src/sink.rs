@@ -8,17 +8,20 @@ use std::sync::PoisonError;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::subscription::SubscriptionFilter;
+use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::Pos;
-use mqtt::{PacketId, Publish, PublishForm};
+use mqtt::{Auth, PacketId, Publish, PublishForm, RetainHandling};
 use router::{Inserted, Subscriber};
-use session::{Accepted, Close, PassedOver, Sink};
+use session::{Accepted, Asked, Close, PassedOver, Sink};
 
 use crate::client::{Client, Ending};
+use crate::clock::unix_now;
 use crate::groups::GroupText;
 use crate::metrics::DropReason;
 use crate::policy;
 use crate::publish::Taken;
+use crate::to_one;
 use crate::worker::Worker;
 
 /// The sink for one packet of one client.
@@ -71,7 +74,13 @@ impl Sink for ClientSink<'_> {
     #[inline]
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal> {
         let taken = self.worker.accept(self.client, publish, self.bytes)?;
-        let accepted = if taken.logged.is_none() { Accepted::Now } else { Accepted::Later };
+        let accepted = if taken.logged.is_some() {
+            Accepted::Later
+        } else if to_one::reaches_nobody(&self.client.instance, &taken.route) {
+            Accepted::Unmatched
+        } else {
+            Accepted::Now
+        };
         self.taken = Some(taken);
         Ok(accepted)
     }
@@ -81,7 +90,7 @@ impl Sink for ClientSink<'_> {
         self.client.inbound.take(self.worker.now(), &paces.client_in, 1, self.bytes);
     }
 
-    fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+    fn subscribe(&mut self, filter: &TopicFilter, asked: &Asked) -> Result<Qos, Refusal> {
         match SubscriptionFilter::of(filter.clone()).map_err(|_| Refusal::FilterInvalid)? {
             SubscriptionFilter::Plain(filter) => self.subscribe_plainly(&filter, asked),
             SubscriptionFilter::Shared { group, filter: wanted } => {
@@ -106,8 +115,26 @@ impl Sink for ClientSink<'_> {
         let reason = match why {
             PassedOver::MessageExpired => DropReason::MessageExpired,
             PassedOver::TooLong => DropReason::TooLong,
+            PassedOver::ClientPacketBytes => DropReason::ClientPacketBytes,
         };
         self.client.instance.counts.dropped(reason, 1);
+    }
+
+    fn unix_now(&self) -> UnixMillis {
+        unix_now()
+    }
+
+    fn dropped_waiting(&mut self, why: session::DropReason, _bytes: u32) {
+        self.client.instance.counts.dropped(why.into(), 1);
+    }
+
+    fn is_own(&self, publisher: &str) -> bool {
+        *self.client.client_id == *publisher
+    }
+
+    fn auth(&mut self, auth: &Auth<'_>) -> Result<(), Refusal> {
+        let (worker, client) = (self.worker, self.client);
+        worker.take_auth(client, auth, self.output())
     }
 
     fn since(&self, filter: &TopicFilter) -> Pos {
@@ -135,7 +162,7 @@ impl Sink for ClientSink<'_> {
 
     fn close(&mut self, close: Close) {
         let ending = match close {
-            Close::Disconnected => Ending::Disconnected,
+            Close::Disconnected { .. } => Ending::Disconnected,
             Close::Refused(refusal) => Ending::Refused(refusal),
         };
         self.worker.close(self.client, ending);
@@ -143,11 +170,13 @@ impl Sink for ClientSink<'_> {
 }
 
 impl ClientSink<'_> {
-    fn subscribe_plainly(&self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+    fn subscribe_plainly(&self, filter: &TopicFilter, asked: &Asked) -> Result<Qos, Refusal> {
         let instance = &self.client.instance;
         let rules = instance.rules();
-        let qos = policy::subscribe_qos(&rules, self.client.proof.borrow().grants(), filter, asked)?;
-        let subscriber = Subscriber { worker: self.worker.id, client: self.client.key, qos };
+        let (proof, asked_qos) = (self.client.proof.borrow(), asked.options.qos);
+        let qos = policy::subscribe_qos(&rules, proof.grants(), filter, asked_qos)?;
+        let (worker, client) = (self.worker.id, self.client.key);
+        let subscriber = Subscriber { worker, client, qos, is_special: asked.is_special() };
         let subscriptions_max = rules.document.limits.subscriptions_max;
         let mut routes = instance.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
         let inserted = routes.insert(filter, subscriber, subscriptions_max)?;
@@ -162,7 +191,17 @@ impl ClientSink<'_> {
             }
         }
         drop(routes);
-        self.worker.want_retained(self.client, filter, qos);
+        if policy::is_sys(filter) {
+            instance.watches_sys.set(true);
+        }
+        let wants_retained = match asked.options.retain_handling {
+            RetainHandling::SendAtSubscribe => true,
+            RetainHandling::SendIfNew => asked.is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if wants_retained {
+            self.worker.want_retained(self.client, filter, asked.granted(qos));
+        }
         Ok(qos)
     }
 
@@ -177,7 +216,8 @@ impl ClientSink<'_> {
             return;
         }
         // Which QoS it had is said by what replaces it.
-        let before = routes.insert(filter, Subscriber { worker, client, qos: Qos::AtMostOnce }, u64::MAX);
+        let place = Subscriber { worker, client, qos: Qos::AtMostOnce, is_special: false };
+        let before = routes.insert(filter, place, u64::MAX);
         routes.remove(filter, worker, client);
         if matches!(before, Ok(Inserted::Replaced(before)) if before != Qos::AtMostOnce) {
             routes.remove_lasting(filter);

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use contract::refusal::Refusal;
 use contract::time::UnixMillis;
-use session::Due;
+use session::{Due, Will};
 
 use crate::clock::unix_now;
 use crate::lasting::{LastingClient, Place, SessionKey};
@@ -39,14 +39,7 @@ impl Worker {
                 Place::Here(_) | Place::Damaged | Place::Gone => return,
             };
             match due {
-                Some(Due::Will(will)) => {
-                    let rules = session.instance.rules();
-                    let published =
-                        self.publish_kept_will(&session.instance, &session.client_id, &will, &rules);
-                    if published.is_err() {
-                        session.instance.counts.refused.add(Refusal::WillNotAuthorized);
-                    }
-                }
+                Some(Due::Will(will)) => self.publish_waiting_will(session, &will),
                 Some(Due::Expired) => {
                     tracing::debug!(
                         instance.id = %session.instance.shared.id, client.id = &*session.client_id,
@@ -61,6 +54,28 @@ impl Worker {
             self.note_changes(session);
         }
         self.set_due_timer(session, now);
+    }
+
+    /// Ends a session before its time. Its will does not wait any longer: the session is over. Only what is withheld since
+    /// the node went down is not for those who are back.
+    pub(crate) fn end_session(&self, session: &Rc<LastingClient>) {
+        let is_withheld = self.is_stopping.get() || unix_now() < session.will_not_before.get();
+        let will = match &mut *session.place.borrow_mut() {
+            Place::Away(lasting) if !is_withheld => lasting.take_will(),
+            Place::Away(_) | Place::Here(_) | Place::Damaged | Place::Gone => None,
+        };
+        if let Some(will) = will {
+            self.publish_waiting_will(session, &will);
+        }
+        self.discard_session(session);
+    }
+
+    fn publish_waiting_will(&self, session: &LastingClient, will: &Will) {
+        let instance = &session.instance;
+        let rules = instance.rules();
+        if self.publish_kept_will(instance, &session.client_id, will, &rules).is_err() {
+            instance.counts.refused.add(Refusal::WillNotAuthorized);
+        }
     }
 
     fn set_due_timer(&self, session: &LastingClient, now: UnixMillis) {

@@ -1,5 +1,4 @@
-//! What the tests of this crate share: configuration made by hand, tokens signed here, and a client that renders what
-//! it gets as text.
+//! What the tests of this crate share: configuration made by hand, a node that has it, and tokens signed here.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,25 +12,25 @@ use contract::claims::{AUDIENCE, TokenClaims};
 use contract::durability::{DurabilityClass, QueueOverflow};
 use contract::feed::{
     Authentication, Change, CredentialDocument, CredentialSecret, Document, Generation, InstanceDocument,
-    InstanceState, PasswordVerifier, ScramKeys, SigningKeyDocument, TopicMode,
+    InstanceState, PasswordVerifier, SigningKeyDocument, TopicMode,
 };
 use contract::grant::Grants;
 use contract::ids::{CredentialId, InstanceId, TenantId, TimelineId, TokenId};
 use contract::limits::InstanceLimits;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::shared_group::SharedStrategy;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use mqtt::client::{self, ServerPacket};
-use mqtt::{Connect, PacketId, Publish};
+use mqtt::Connect;
 use replica::{Affected, InstanceRules, Replica, Revocations};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use crate::api_publish::Publication;
 use crate::clock::unix_now;
 use crate::config_sync::Connections;
 use crate::testing_log::HeldLog;
+pub(crate) use crate::testing_peer::Peer;
 use crate::{Broker, Config, Extras};
 
 /// How long a test waits for what must come.
@@ -60,6 +59,7 @@ pub(crate) fn document(number: u128) -> InstanceDocument {
         authentication: vec![Authentication::Token, Authentication::Password],
         durability: DurabilityClass::default(),
         queue_overflow: QueueOverflow::default(),
+        shared_strategy: SharedStrategy::default(),
         limits: InstanceLimits::default(),
     }
 }
@@ -82,7 +82,6 @@ pub(crate) fn credential(instance: u128, username: &str, grants_json: &str) -> C
     let salt = b"salt of this secret".to_vec();
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &salt);
     let hash = aws_lc_rs::hmac::sign(&key, PASSWORD.as_bytes()).as_ref().to_vec();
-    let nothing = || Base64(Vec::new());
     CredentialDocument {
         id: CredentialId(Uuid::new_v5_like(username)),
         instance: instance_id(instance),
@@ -91,7 +90,7 @@ pub(crate) fn credential(instance: u128, username: &str, grants_json: &str) -> C
         enabled: true,
         secrets: vec![CredentialSecret {
             verifier: PasswordVerifier { salt: Base64(salt), hash: Base64(hash) },
-            scram: ScramKeys { salt: nothing(), iterations: 1, stored_key: nothing(), server_key: nothing() },
+            scram: crate::scram::keys(PASSWORD.as_bytes(), b"salt of this secret for SCRAM"),
         }],
         grants: grants(grants_json),
     }
@@ -271,7 +270,7 @@ impl Fixture {
     pub(crate) async fn lasting_client(&self, client_id: &str, present: bool) -> Peer {
         let token = self.sign(&claims(1, client_id));
         let mut peer = self.peer().await;
-        peer.connect(&Connect { clean_session: false, ..connect(client_id, &token) }).await;
+        peer.connect(&Connect { clean_start: false, ..connect(client_id, &token) }).await;
         let expected = if present { "connack with a session" } else { "connack 0" };
         assert_eq!(peer.next().await, expected, "{client_id}");
         peer
@@ -326,6 +325,11 @@ pub(crate) fn claims(instance: u128, client_id: &str) -> TokenClaims {
     }
 }
 
+/// What an application publishes, without properties.
+pub(crate) fn publication(payload: &[u8], qos: Qos, retain: bool) -> Publication {
+    Publication { payload: payload.to_vec(), qos, retain, content: Vec::new(), expiry_secs: None }
+}
+
 /// Waits until a condition holds.
 pub(crate) async fn wait_for(what: &str, condition: impl AsyncFn() -> bool) {
     let wait = async {
@@ -339,228 +343,12 @@ pub(crate) async fn wait_for(what: &str, condition: impl AsyncFn() -> bool) {
 /// A CONNECT with a token as its password.
 pub(crate) fn connect<'a>(client_id: &'a str, token: &'a str) -> Connect<'a> {
     Connect {
-        clean_session: true,
+        clean_start: true,
         keep_alive_secs: 60,
         client_id,
         will: None,
         username: Some("device"),
         password: Some(token.as_bytes()),
-    }
-}
-
-/// The client's end of a connection.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
-    received: Vec<u8>,
-    packet_id: u16,
-    /// Of the message that came last.
-    pub(crate) last_packet_id: Option<PacketId>,
-}
-
-impl Peer {
-    /// A connection to this address, on which nothing has been said.
-    pub(crate) async fn at(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("connects");
-        stream.set_nodelay(true).expect("a socket");
-        Self { stream, received: Vec::new(), packet_id: 0, last_packet_id: None }
-    }
-
-    pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.expect("is sent");
-    }
-
-    /// Sends; false when the connection has gone.
-    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).await.is_ok()
-    }
-
-    pub(crate) async fn connect(&mut self, connect: &Connect<'_>) {
-        let mut bytes = Vec::new();
-        client::connect(&mut bytes, connect).expect("is written");
-        self.send(&bytes).await;
-    }
-
-    fn packet_id(&mut self) -> PacketId {
-        self.packet_id = self.packet_id % 60_000 + 1;
-        PacketId::new(self.packet_id).expect("not 0")
-    }
-
-    /// Subscribes and says what was granted, `x` for nothing.
-    pub(crate) async fn subscribe(&mut self, filters: &[(&str, Qos)]) -> String {
-        let packet_id = self.packet_id();
-        let mut bytes = Vec::new();
-        client::subscribe(&mut bytes, packet_id, filters).expect("is written");
-        self.send(&bytes).await;
-        let answer = self.next().await;
-        answer.strip_prefix(&format!("suback {packet_id} ")).unwrap_or(&answer).to_owned()
-    }
-
-    /// Unsubscribes; the answer is what came before the acknowledgement.
-    pub(crate) async fn unsubscribe(&mut self, filter: &str) -> Vec<String> {
-        let packet_id = self.packet_id();
-        let mut bytes = Vec::new();
-        client::unsubscribe(&mut bytes, packet_id, &[filter]).expect("is written");
-        self.send(&bytes).await;
-        self.packets_until(&format!("unsuback {packet_id}")).await
-    }
-
-    /// The packets that come before, and without, this one.
-    pub(crate) async fn packets_until(&mut self, last: &str) -> Vec<String> {
-        let mut packets = Vec::new();
-        loop {
-            let packet = self.next().await;
-            if packet == last {
-                return packets;
-            }
-            assert_ne!(packet, "closed", "before `{last}`");
-            packets.push(packet);
-        }
-    }
-
-    /// Sends SUBSCRIBE for one filter at QoS 1; the answer is what says that it was granted so.
-    pub(crate) async fn send_subscribe(&mut self, filter: &str) -> String {
-        let packet_id = self.packet_id();
-        let mut bytes = Vec::new();
-        client::subscribe(&mut bytes, packet_id, &[(filter, Qos::AtLeastOnce)]).expect("is written");
-        self.send(&bytes).await;
-        format!("suback {packet_id} 1")
-    }
-
-    pub(crate) async fn publish(&mut self, topic: &str, payload: &str, qos: Qos) -> u16 {
-        self.publish_as(topic, payload, qos, false).await
-    }
-
-    /// Publishes a message to be kept for its topic at QoS 1, and waits for the acknowledgement.
-    pub(crate) async fn retain(&mut self, topic: &str, payload: &str) {
-        let packet_id = self.publish_as(topic, payload, Qos::AtLeastOnce, true).await;
-        assert_eq!(self.next().await, format!("puback {packet_id}"));
-    }
-
-    pub(crate) async fn publish_as(&mut self, topic: &str, payload: &str, qos: Qos, retain: bool) -> u16 {
-        let packet_id = (qos != Qos::AtMostOnce).then(|| self.packet_id());
-        let mut bytes = Vec::new();
-        let payload = payload.as_bytes();
-        let publish = Publish { dup: false, qos, retain, topic, packet_id, payload };
-        mqtt::publish(&mut bytes, &publish).expect("is written");
-        self.send(&bytes).await;
-        packet_id.map_or(0, PacketId::get)
-    }
-
-    /// Publishes at QoS 1 and waits for the acknowledgement.
-    pub(crate) async fn publish_acknowledged(&mut self, topic: &str, payload: &str) {
-        let packet_id = self.publish(topic, payload, Qos::AtLeastOnce).await;
-        assert_eq!(self.next().await, format!("puback {packet_id}"));
-    }
-
-    /// The same, passing over the acknowledgements of what was published before.
-    pub(crate) async fn publish_until_acknowledged(&mut self, topic: &str, payload: &str) {
-        let packet_id = self.publish(topic, payload, Qos::AtLeastOnce).await;
-        while self.next().await != format!("puback {packet_id}") {}
-    }
-
-    /// Publishes at QoS 2 and waits until the node has forgotten the identifier.
-    pub(crate) async fn publish_exactly_once(&mut self, topic: &str, payload: &str) {
-        let packet_id = self.publish(topic, payload, Qos::ExactlyOnce).await;
-        assert_eq!(self.next().await, format!("pubrec {packet_id}"));
-        let mut bytes = Vec::new();
-        client::pubrel(&mut bytes, PacketId::new(packet_id).expect("from 1"));
-        self.send(&bytes).await;
-        assert_eq!(self.next().await, format!("pubcomp {packet_id}"));
-    }
-
-    /// Answers the last message with this packet.
-    pub(crate) async fn answer(&mut self, write: fn(&mut Vec<u8>, PacketId)) {
-        let mut bytes = Vec::new();
-        write(&mut bytes, self.last_packet_id.expect("of QoS 1 or 2"));
-        self.send(&bytes).await;
-    }
-
-    /// The next message, acknowledged.
-    pub(crate) async fn take(&mut self) -> String {
-        let message = self.next().await;
-        self.answer(mqtt::encode::puback).await;
-        message
-    }
-
-    /// Says DISCONNECT, and waits until it is served.
-    pub(crate) async fn leave(mut self) {
-        self.send(&[0xE0, 0]).await;
-        assert_eq!(self.next().await, "closed");
-    }
-
-    /// The next packet, as text; `closed` when the connection has been closed.
-    pub(crate) async fn next(&mut self) -> String {
-        tokio::time::timeout(PATIENCE, self.read()).await.expect("an answer in time")
-    }
-
-    /// The next packet, if it comes so soon.
-    pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<String> {
-        tokio::time::timeout(wait, self.read()).await.ok()
-    }
-
-    async fn read(&mut self) -> String {
-        loop {
-            if self.received.first() == Some(&0x20) && self.received.get(1) == Some(&3) {
-                return format!("connack of 5.0 {:02x?}", &self.received[2..]);
-            }
-            if let Some(frame) = mqtt::frame(&self.received, usize::MAX).expect("a lawful server") {
-                let total = frame.total;
-                let packet = client::decode(frame).expect("a lawful server");
-                if let ServerPacket::Publish(publish) = &packet {
-                    self.last_packet_id = publish.packet_id;
-                }
-                let text = render(&packet);
-                self.received.drain(..total);
-                return text;
-            }
-            match self.stream.read_buf(&mut self.received).await {
-                Ok(0) => return "closed".into(),
-                Ok(_) => {}
-                Err(error) => return format!("broken: {error}"),
-            }
-        }
-    }
-
-    /// The payloads of the messages that come before, and without, the one with payload `last`.
-    pub(crate) async fn payloads_until(&mut self, last: &str) -> Vec<String> {
-        let mut payloads = Vec::new();
-        loop {
-            let packet = self.next().await;
-            let Some(message) = packet.strip_prefix("publish ") else { panic!("`{packet}` before `{last}`") };
-            let payload = message.splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
-            if payload == last {
-                return payloads;
-            }
-            payloads.push(payload);
-        }
-    }
-
-    /// Proves that the connection is served: everything sent to it before has been answered.
-    pub(crate) async fn ping(&mut self) -> String {
-        self.send(&[0xC0, 0]).await;
-        self.next().await
-    }
-}
-
-fn render(packet: &ServerPacket<'_>) -> String {
-    match packet {
-        ServerPacket::ConnAck { session_present: false, code } => format!("connack {}", *code as u8),
-        ServerPacket::ConnAck { session_present: true, .. } => "connack with a session".into(),
-        ServerPacket::Publish(publish) => {
-            let payload = String::from_utf8_lossy(publish.payload);
-            let again = if publish.dup { "again " } else { "" };
-            let kept = if publish.retain { "retained " } else { "" };
-            format!("{again}{kept}publish {} {} {payload}", publish.qos.bits(), publish.topic)
-        }
-        ServerPacket::PubAck(packet_id) => format!("puback {packet_id}"),
-        ServerPacket::PubRec(packet_id) => format!("pubrec {packet_id}"),
-        ServerPacket::PubRel(packet_id) => format!("pubrel {packet_id}"),
-        ServerPacket::PubComp(packet_id) => format!("pubcomp {packet_id}"),
-        ServerPacket::SubAck { packet_id, granted } => {
-            let granted = granted.iter().map(|qos| qos.map_or('x', |qos| char::from(b'0' + qos.bits())));
-            format!("suback {packet_id} {}", granted.collect::<String>())
-        }
-        ServerPacket::UnsubAck(packet_id) => format!("unsuback {packet_id}"),
-        ServerPacket::PingResp => "pingresp".into(),
+        ..Connect::default()
     }
 }

@@ -11,6 +11,10 @@ mod lasting;
 mod limits;
 mod messages;
 mod one_worker;
+mod options;
+mod parting;
+mod properties;
+mod proving;
 mod reconfiguration;
 mod replays;
 mod retained;
@@ -18,8 +22,14 @@ mod rounds;
 mod sampling;
 mod survival;
 mod sweeping;
+mod sys_topics;
+mod to_one;
+mod versions;
 mod waiting;
 mod ways;
+mod wills;
 
 /// The numbers of workers that every scenario runs with.
 const WORKERS: [usize; 2] = [1, 3];
+
+pub(crate) use self::properties::client as v5_client;

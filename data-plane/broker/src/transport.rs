@@ -141,9 +141,9 @@ impl Transport {
     /// Writes `stream`, says that it is over, and closes our side.
     pub(crate) async fn close(&mut self, stream: &[u8], code: CloseCode) -> io::Result<()> {
         self.begin_close(code);
-        self.write_all(stream).await?;
+        self.send(stream).await?;
         self.end_tls();
-        self.write_all(&[]).await?;
+        self.send(&[]).await?;
         self.socket.shutdown().await
     }
 
@@ -153,7 +153,8 @@ impl Transport {
         Ok(())
     }
 
-    async fn write_all(&mut self, mut stream: &[u8]) -> io::Result<()> {
+    /// Writes all of `stream`, waiting as long as that takes.
+    pub(crate) async fn send(&mut self, mut stream: &[u8]) -> io::Result<()> {
         loop {
             let (taken, result) = self.write(stream);
             stream = &stream[taken..];

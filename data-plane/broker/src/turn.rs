@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
-use mqtt::{DecodeError, Packet};
+use mqtt::{DecodeError, Packet, Publish};
 
 use crate::buckets::{Bucket, Micros};
 use crate::client::{Client, Ending, Pause};
@@ -177,6 +177,19 @@ impl Worker {
     fn take_packets(&self, client: &Rc<Client>, bytes: &[u8]) -> usize {
         let packet_bytes_max = client.instance.paces().packet_bytes_max;
         client.has_unread.set(false);
+        let mut aliased = self.aliased.take();
+        let used = self.take_each(client, bytes, packet_bytes_max, &mut aliased);
+        self.aliased.replace(aliased);
+        used
+    }
+
+    fn take_each(
+        &self,
+        client: &Rc<Client>,
+        bytes: &[u8],
+        packet_bytes_max: usize,
+        aliased: &mut String,
+    ) -> usize {
         let mut used = 0;
         for _ in 0..TURN_PACKETS_MAX {
             let frame = match mqtt::frame(&bytes[used..], packet_bytes_max) {
@@ -188,7 +201,9 @@ impl Worker {
                 }
             };
             used += frame.total;
-            match mqtt::decode(frame) {
+            let packet =
+                mqtt::decode(client.version, frame).map(|packet| name_topic(client, packet, aliased));
+            match packet {
                 Ok(packet) if self.awaits_log(client, &packet) => {
                     used -= frame.total;
                     break;
@@ -214,7 +229,8 @@ impl Worker {
         let publish = if let Packet::Publish(publish) = &packet { Some(*publish) } else { None };
         #[cfg(test)]
         assert!(publish.is_none_or(|publish| publish.topic != FAILS), "on purpose");
-        let subscribes = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
+        let proves = matches!(packet, Packet::Auth(_));
+        let subscribes = proves || matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
         if let Some(publish) = publish.filter(|it| it.qos == Qos::ExactlyOnce && client.lasting().is_some()) {
             // That it was received is noted from here on, and must not go into a batch that the message does not fit in.
             self.make_room_in_batch(record_bytes(&publish, &client.client_id));
@@ -230,10 +246,15 @@ impl Worker {
         if client.stored().is_some() {
             self.tend(client);
         }
-        let Some(publish) = publish else { return !subscribes || self.pace_subscribe(client) };
+        let Some(publish) = publish else {
+            if proves {
+                self.withdraw_ungranted(client);
+            }
+            return !subscribes || self.pace_subscribe(client);
+        };
         let mut has_room = true;
         if let Some(taken) = taken {
-            self.pass_on(client, &taken, &publish);
+            self.with_plain_content(&publish, |publish| self.pass_on(client, &taken, publish));
             // What is acknowledged next must have somewhere to go too.
             has_room = taken.route.elsewhere == 0 || self.has_room(&client.instance);
         }
@@ -289,32 +310,26 @@ fn is_writable(client: &Client, cx: &mut Context<'_>) -> bool {
 }
 
 /// What a peer is told, or would be, of bytes that are no packet.
-pub(crate) fn refusal_of(error: DecodeError) -> Refusal {
-    match error {
-        DecodeError::PacketTooLarge(_) => Refusal::PacketBytesMax,
-        DecodeError::TooManyFilters => Refusal::FiltersPerPacketMax,
-        DecodeError::Unexpected => Refusal::ProtocolError,
-        DecodeError::RemainingLength
-        | DecodeError::PacketType
-        | DecodeError::Flags
-        | DecodeError::PublishQos
-        | DecodeError::DuplicateWithoutQos
-        | DecodeError::Truncated
-        | DecodeError::TrailingBytes
-        | DecodeError::Utf8
-        | DecodeError::Null
-        | DecodeError::PacketIdZero
-        | DecodeError::Topic(_)
-        | DecodeError::ProtocolName
-        | DecodeError::ConnectReserved
-        | DecodeError::WillFlags
-        | DecodeError::WillQos
-        | DecodeError::PasswordWithoutUserName
-        | DecodeError::NoFilters
-        | DecodeError::SubscriptionOptions
-        | DecodeError::Malformed
-        | DecodeError::ConnAckFlags
-        | DecodeError::SessionOfRefused
-        | DecodeError::ReturnCode => Refusal::MalformedPacket,
+pub(crate) const fn refusal_of(error: DecodeError) -> Refusal {
+    error.refusal()
+}
+
+/// Puts the topic into a message that has an alias for it. Where that stands for none it stays without one.
+#[inline]
+fn name_topic<'a>(client: &Client, packet: Packet<'a>, aliased: &'a mut String) -> Packet<'a> {
+    if let Packet::Publish(publish) = &packet
+        && publish.topic.is_empty()
+    {
+        return named(client, *publish, aliased);
     }
+    packet
+}
+
+#[cold]
+fn named<'a>(client: &Client, publish: Publish<'a>, aliased: &'a mut String) -> Packet<'a> {
+    aliased.clear();
+    let session = client.session.borrow();
+    let topic = session.as_ref().zip(publish.topic_alias).and_then(|(it, alias)| it.topic_of_alias(alias));
+    aliased.push_str(topic.unwrap_or_default());
+    Packet::Publish(Publish { topic: aliased, ..publish })
 }

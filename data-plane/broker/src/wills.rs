@@ -6,15 +6,17 @@ use contract::feed::InstanceState;
 use contract::grant::PublishRights;
 use contract::refusal::Refusal;
 use contract::topic;
-use mqtt::Publish;
+use mqtt::{Content, Publish};
 use replica::InstanceRules;
 use session::Will;
 
+use crate::delivery::Passing;
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
 use crate::owed::Owing;
-use crate::policy::{Logged, Verdict};
-use crate::publish::Taken;
+use crate::policy::{self, Logged, Verdict};
+use crate::publish::{Taken, expiry};
+use crate::to_one;
 use crate::worker::Worker;
 
 impl Worker {
@@ -46,15 +48,19 @@ impl Worker {
         let verdict = Verdict::with_rights(rules, rights, will.topic.as_str());
         verdict.check(will.qos, will.retain, &will.payload)?;
         let publish = Publish {
-            dup: false,
             qos: will.qos,
             retain: will.retain,
             topic: will.topic.as_str(),
-            packet_id: None,
             payload: &will.payload,
+            expiry_secs: will.expiry_secs,
+            content: Content::from_stored(&will.content),
+            ..Publish::default()
         };
+        if !publish.content.is_empty() {
+            policy::check_content(&rules.document.limits, publish.content, publish.payload)?;
+        }
         let route = self.route(instance, publish.topic);
-        let logged = verdict.logged(publish.qos, publish.retain, route.is_lasting());
+        let logged = to_one::logged_by(instance, &verdict, &route, publish.qos, publish.retain);
         let logged = self.hold_to_disk(instance, logged);
         // It cannot wait for messages of its topic that are still on their way through the log: it goes behind them.
         let fading = instance.fading.class_of(publish.topic, self.last_settled());
@@ -69,9 +75,12 @@ impl Worker {
             instance.counts.dropped(DropReason::StorageUnavailable, 1);
             return Ok(());
         }
-        let taken = Taken { route, logged };
+        let expires_at = publish.expiry_secs.map(expiry);
+        let taken = Taken { route, logged, expires_at };
         match taken.logged {
-            None => self.hand_over(instance, &taken.route, &publish, client_id),
+            None => {
+                self.hand_over(instance, &taken.route, &Passing::accepted(&publish, expires_at, client_id));
+            }
             Some(logged) => self.append(instance, &taken, logged, &publish, client_id, Owing::Nobody),
         }
         if let Some(class) = fading {

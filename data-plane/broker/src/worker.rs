@@ -32,6 +32,7 @@ use crate::local_instance::LocalInstance;
 use crate::metrics::Counts;
 use crate::node::Node;
 use crate::readers::Reader;
+use crate::reauthenticate::Proving;
 use crate::schedule::Timer;
 use crate::timers::Wheel;
 use crate::turn::READ_BYTES_MAX;
@@ -62,7 +63,15 @@ pub(crate) struct Worker {
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     pub(crate) rendering: RefCell<Rendering>,
     pub(crate) scratch: RefCell<Scratch>,
+    /// Properties of the message in hand, where they had to be copied.
+    pub(crate) content: RefCell<Vec<u8>>,
+    /// The topic of the message in hand, where an alias stood for it.
+    pub(crate) aliased: RefCell<String>,
     pub(crate) with_output: RefCell<Vec<Rc<Client>>>,
+    /// CONNACK of clients that may not have it yet.
+    pub(crate) greetings: RefCell<HashMap<ClientKey, Vec<u8>, RandomState>>,
+    /// What clients are about to prove anew.
+    pub(crate) proving: RefCell<HashMap<ClientKey, Box<Proving>, RandomState>>,
     /// Clients whose end is decided, in that order.
     pub(crate) ending: RefCell<VecDeque<Rc<Client>>>,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -123,7 +132,11 @@ impl Worker {
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX].into()),
             rendering: RefCell::default(),
             scratch: RefCell::default(),
+            content: RefCell::default(),
+            aliased: RefCell::default(),
             with_output: RefCell::default(),
+            greetings: RefCell::default(),
+            proving: RefCell::default(),
             ending: RefCell::default(),
             buffers: RefCell::default(),
             buffers_bytes: Cell::new(0),

@@ -6,6 +6,7 @@
 //! committed batch ─► overlay in memory ─ view's thread ─► documents on disk, with the position they are true at
 //! load, scan, look-up ─► overlay, else documents
 //! ```
+//! Which topics have a retained message is known in memory beside them, so that a look-up asks for those alone that match.
 //!
 //! A journal segment is not sealed before the documents are persisted past its end. So documents that are older than
 //! that, or lost, are made anew from the journal as far as it reaches back; where it does not, that is said.
@@ -15,6 +16,7 @@ pub(crate) mod key;
 mod memory;
 pub(crate) mod opening;
 pub(crate) mod overlay;
+mod packed_keys;
 pub(crate) mod retained;
 pub(crate) mod store;
 mod torn;

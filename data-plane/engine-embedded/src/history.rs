@@ -10,7 +10,6 @@ use engine::view::{self, Index, Source, View};
 use engine::{FoundMessage, History, HistoryQuery, HistoryRules, Pos, QueryError, Shard};
 use nix::errno::Errno;
 
-use crate::index::Bytes;
 use crate::layout::{JournalSegment, Layout, SealedSegment};
 use crate::queue::Phase;
 use crate::segments::{OpenFailed, Opened};
@@ -108,8 +107,9 @@ impl Shared {
             // More than is known must be new.
             whole &= index.unreadable <= layout.known_damage(segment);
         }
-        let files = opened.iter().map(|it| Bytes(&*it.file)).collect::<Vec<_>>();
-        let tails = journal.iter().map(|it| Bytes(&*it.file)).collect::<Vec<_>>();
+        let blocks = self.segments.blocks();
+        let files: Vec<_> = opened.iter().map(|it| it.kept_bytes(blocks)).collect();
+        let tails: Vec<_> = journal.iter().map(|it| it.kept_bytes(blocks)).collect();
         let sealed = opened.iter().zip(&files).map(|(it, bytes)| (Index::Sealed(&it.footer), bytes));
         let live = indexes.iter().zip(&tails).map(|(it, bytes)| (Index::Live(&it.builder), bytes));
         let sources: Vec<_> = sealed.chain(live).map(|(index, bytes)| Source { index, bytes }).collect();

@@ -10,6 +10,7 @@ use crate::files::Reading;
 use crate::journal::record::{RECORD_HEADER, RecordHeader};
 use crate::journal::scan::{Found, Scan};
 use crate::journal::segment::SEGMENT_HEADER;
+use crate::kept_blocks::{KeptBlocks, KeptBytes, SegmentId};
 use crate::layout::JournalSegment;
 
 /// How much is read at once ahead of sealing: so long at most somebody who asks waits.
@@ -123,6 +124,12 @@ impl JournalSegment {
                 index.read_to(self, end, stop);
             }
         }
+    }
+
+    /// Its records as a view reads them.
+    pub(crate) fn kept_bytes<'a>(&'a self, blocks: &'a KeptBlocks) -> KeptBytes<'a> {
+        let segment = SegmentId { first: self.name.first, class: 0 };
+        KeptBytes { file: &*self.file, segment, end: self.end(), blocks }
     }
 
     /// Takes the index away for its memory, if nobody looks at it; who asks next reads the segment again.

@@ -99,6 +99,9 @@ pub(crate) fn round(shared: &Shared) {
     *known = trouble.map(Arc::from);
     drop(known);
     forget_indexes(shared);
+    if !is_asked(shared) {
+        shared.segments.blocks().forget();
+    }
     fail_when_stuck(shared);
 }
 

@@ -32,6 +32,7 @@ mod history;
 mod index;
 mod journal;
 mod keeper;
+mod kept_blocks;
 mod layout;
 mod log;
 #[cfg(any(test, feature = "testing"))]

@@ -35,8 +35,8 @@ pub struct Options {
     /// What all files may have together, in bytes; above it the oldest sealed messages are dropped before their time.
     /// None: only age drops. What is not sealed yet counts, but is never dropped.
     pub stored_bytes_max: Option<u64>,
-    /// What indexes of segments may take in memory between queries, in bytes. 192 MiB. What has no room is read again
-    /// by each query that needs it.
+    /// What indexes of segments, and records that many ask for, may take in memory between queries, in bytes. 192 MiB. What
+    /// has no room is read again by each query that needs it.
     pub index_bytes_max: usize,
     /// How many queries may run at the same time; more are answered as busy. 4.
     pub queries_max: usize,

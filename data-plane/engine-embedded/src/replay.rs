@@ -7,7 +7,7 @@ use std::sync::Arc;
 use contract::ids::InstanceId;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
-use engine::view::retained::{Seek, retained};
+use engine::view::retained::{Seek, Walk, retained};
 use engine::view::{self, Source};
 use engine::{Backlog, Document, Key, Pos, QueryError, Replay, ReplayPage, ReplayQuery, RetainedPage};
 
@@ -211,8 +211,8 @@ impl Shared {
 }
 
 impl Seek for Store {
-    fn next_key(&self, instance: InstanceId, key: &[u8]) -> Result<Option<Key>, QueryError> {
-        Self::next_key(self, instance, key).map_err(unread)
+    fn walk(&self, instance: InstanceId, walk: &mut dyn Walk) -> Result<(), QueryError> {
+        self.walk_retained(instance, walk).map_err(unread)
     }
 
     fn document(&self, instance: InstanceId, key: &Key) -> Result<Option<Document>, QueryError> {

@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::files::{Files, Joined, Reading};
 use crate::index::Bytes;
+use crate::kept_blocks::{KeptBlocks, KeptBytes, SegmentId};
 use crate::layout::SealedSegment;
 use crate::sealed::SealedName;
 use crate::shared::lock;
@@ -19,11 +20,25 @@ const OPEN_SEGMENTS_MAX: usize = 256;
 /// Which part of the memory is for pages of indexes.
 const PAGES_PART: usize = 8;
 
+/// And which part is for blocks of records.
+const BLOCKS_PART: usize = 6;
+
 /// A sealed segment, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    name: SealedName,
+    /// Bytes of all its files.
+    bytes: u64,
     pub(crate) file: Arc<dyn Reading>,
     pub(crate) footer: Footer,
+}
+
+impl Opened {
+    /// Its records and its index as a view reads them.
+    pub(crate) fn kept_bytes<'a>(&'a self, blocks: &'a KeptBlocks) -> KeptBytes<'a> {
+        let segment = SegmentId { first: self.name.first, class: self.name.class.bits() };
+        KeptBytes { file: &*self.file, segment, end: self.bytes, blocks }
+    }
 }
 
 /// Why one cannot be asked.
@@ -43,6 +58,7 @@ pub(crate) struct OpenSegments {
     inner: Mutex<Inner>,
     bytes_max: usize,
     pages: Arc<KeptPages>,
+    blocks: KeptBlocks,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +81,14 @@ const fn key(name: SealedName) -> Key {
 impl OpenSegments {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let pages = Arc::new(KeptPages::new(bytes_max / PAGES_PART));
-        Self { inner: Mutex::default(), bytes_max: bytes_max - bytes_max / PAGES_PART, pages }
+        let blocks = KeptBlocks::new(bytes_max / BLOCKS_PART);
+        let bytes_max = bytes_max - bytes_max / PAGES_PART - bytes_max / BLOCKS_PART;
+        Self { inner: Mutex::default(), bytes_max, pages, blocks }
+    }
+
+    /// What is kept of records.
+    pub(crate) const fn blocks(&self) -> &KeptBlocks {
+        &self.blocks
     }
 
     /// The segment, opened now or before.
@@ -75,8 +98,9 @@ impl OpenSegments {
             return Ok(Arc::clone(opened));
         }
         // Without the lock: others need not wait for this file.
-        let Opened { file, footer } = open(files, segment)?;
-        let opened = Arc::new(Opened { file, footer: footer.keep_pages(Arc::clone(&self.pages)) });
+        let Opened { name, bytes, file, footer } = open(files, segment)?;
+        let footer = footer.keep_pages(Arc::clone(&self.pages));
+        let opened = Arc::new(Opened { name, bytes, file, footer });
         let mut inner = lock(&self.inner);
         if inner.open.insert(key, Arc::clone(&opened)).is_none() {
             inner.order.push_back(key);
@@ -121,5 +145,5 @@ pub(crate) fn open(files: &dyn Files, segment: &SealedSegment) -> Result<Opened,
         }
     };
     let footer = Footer::open(&Bytes(&*file), segment.bytes)?;
-    Ok(Opened { file, footer })
+    Ok(Opened { name: segment.name, bytes: segment.bytes, file, footer })
 }

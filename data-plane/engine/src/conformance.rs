@@ -66,10 +66,19 @@ const fn message<'a>(topic: &'a str, payload: &'a [u8]) -> Envelope<'a> {
         expires_at: None,
         stored_at: UnixMillis(1_000),
         workers: 0,
+        content: &[],
         topic,
         publisher: "somebody",
         payload,
     }
+}
+
+/// Properties as a message of MQTT 5.0 has them: a content type and a user property.
+const CONTENT: &[u8] = b"\x03\0\x01t\x26\0\x01a\0\x01b";
+
+/// A message of instance 1 with all that one can have.
+const fn rich_message<'a>(topic: &'a str, payload: &'a [u8]) -> Envelope<'a> {
+    Envelope { content: CONTENT, expires_at: Some(UnixMillis(u64::MAX)), ..message(topic, payload) }
 }
 
 fn batch(messages: &[Envelope<'_>]) -> Batch {
@@ -187,6 +196,7 @@ macro_rules! replay_conformance {
         $crate::conformance_tests! { retained, $make;
             the_last_message_of_a_topic_is_retained
             retained_messages_are_those_of_a_plain_search
+            retained_messages_keep_their_content
             expired_messages_are_left_out
         }
     };

@@ -124,8 +124,21 @@ impl<'a> Envelopes<'a> {
         Self { rest: bytes.get(HEADER..).unwrap_or_default(), before: None, is_alike: false, is_run: false }
     }
 
-    /// The next message, of which nothing is known yet.
-    fn next_other(&mut self) -> Option<Result<Envelope<'a>, EnvelopeError>> {
+    /// Comes to the next message, which is [`Envelopes::before`] then: it is large, and is not to be moved about.
+    #[inline]
+    fn advance(&mut self) -> Option<Result<(), EnvelopeError>> {
+        let before = self.before.as_mut().filter(|_| self.is_run);
+        let alike = before.and_then(|before| before.go_on(self.rest));
+        self.is_alike = alike.is_some();
+        if let Some(rest) = alike {
+            self.rest = rest;
+            return Some(Ok(()));
+        }
+        self.advance_other()
+    }
+
+    /// Comes to the next message, of which nothing is known yet.
+    fn advance_other(&mut self) -> Option<Result<(), EnvelopeError>> {
         let skipped = if is_change(self.rest) { self.skip_changes() } else { Ok(()) };
         if self.rest.is_empty() {
             return None;
@@ -136,7 +149,7 @@ impl<'a> Envelopes<'a> {
                 self.is_run = std::ptr::eq(envelope.topic, known.0);
                 self.before = Some(Before::new(self.rest, envelope));
                 self.rest = rest;
-                Some(Ok(envelope))
+                Some(Ok(()))
             }
             Err(error) => {
                 self.rest = &[];
@@ -160,15 +173,10 @@ impl<'a> Iterator for Envelopes<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let before = self.before.as_ref().filter(|_| self.is_run);
-        let alike = before.and_then(|before| before.alike(self.rest));
-        self.is_alike = alike.is_some();
-        if let (Some((envelope, rest)), Some(before)) = (alike, &mut self.before) {
-            self.rest = rest;
-            before.envelope = envelope;
-            return Some(Ok(envelope));
+        match self.advance()? {
+            Ok(()) => self.before.as_ref().map(|before| Ok(before.envelope)),
+            Err(error) => Some(Err(error)),
         }
-        self.next_other()
     }
 }
 
@@ -199,11 +207,14 @@ impl<'a> Iterator for Records<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.envelopes.next()?.map(|envelope| {
-            let end = self.batch.len() - self.envelopes.rest.len();
-            let at = end - envelope.size_bytes();
-            Record { at, bytes: &self.batch[at..end], envelope, is_alike: self.envelopes.is_alike }
-        }))
+        if let Err(error) = self.envelopes.advance()? {
+            return Some(Err(error));
+        }
+        let Envelopes { before, rest, is_alike, .. } = &self.envelopes;
+        let envelope = &before.as_ref()?.envelope;
+        let end = self.batch.len() - rest.len();
+        let at = end - envelope.size_bytes();
+        Some(Ok(Record { at, bytes: &self.batch[at..end], envelope: *envelope, is_alike: *is_alike }))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A record, numbers in little endian:
 //! ```text
 //!  0  u32  bytes that follow these four
-//!  4  u8   flags: bits 0-1 QoS, bit 2 retain, bit 3 history, bit 4 an expiry follows; the others 0
+//!  4  u8   flags: bits 0-1 QoS, bit 2 retain, bit 3 history, bit 4 an expiry follows, bit 5 content does; the others 0
 //!  5  u8   retention class, 0: none
 //!  6  u16  bytes of the topic
 //!  8  u16  bytes of the publisher
@@ -12,8 +12,10 @@
 //! 28  u64  when it was stored, in milliseconds; 0: it is not
 //! 36  u64  workers
 //! 44  u64  when it expires, in milliseconds; only with bit 4
+//!    u16  bytes of the content, at least 1, then these; only with bit 5
 //!         topic, publisher, payload: what is left
 //! ```
+//! The content stands in front so that what neighbouring messages have alike stands together.
 //! A record with bit 7 is a [`Change`](crate::Change) and no message.
 
 use contract::ids::InstanceId;
@@ -22,7 +24,7 @@ use contract::time::UnixMillis;
 
 use crate::RetentionClass;
 
-/// Bytes of a record before its topic, without an expiry.
+/// Bytes of a record before its topic, without an expiry and without content.
 pub const RECORD_HEADER_BYTES: usize = 44;
 
 const HEADER: usize = RECORD_HEADER_BYTES;
@@ -33,9 +35,17 @@ pub(crate) const LENGTH: usize = 4;
 /// Bytes of an expiry.
 const EXPIRY: usize = 8;
 
+/// Bytes of the length of content.
+const CONTENT_LENGTH: usize = 2;
+
+/// The most bytes of [`Envelope::content`].
+pub const CONTENT_BYTES_MAX: usize = u16::MAX as usize;
+
 const FLAG_RETAIN: u8 = 0b100;
 const FLAG_HISTORY: u8 = 0b1000;
 const FLAG_EXPIRY: u8 = 0b1_0000;
+const FLAG_CONTENT: u8 = 0b10_0000;
+const FLAGS: u8 = 0b11 | FLAG_RETAIN | FLAG_HISTORY | FLAG_EXPIRY | FLAG_CONTENT;
 
 /// A message between its publisher and those who receive it. Topic, publisher and payload are borrowed: from the
 /// buffer of a socket when it is written, from a batch when it is read.
@@ -59,6 +69,9 @@ pub struct Envelope<'a> {
     /// The workers that had receivers for it when it was published, a bit for each: a hint for those who deliver it
     /// once it is stored. It means nothing after a restart, and 0 is *not known*.
     pub workers: u64,
+    /// The properties that go unaltered to every subscriber, in the wire form of MQTT 5.0 and checked when they came in;
+    /// at most [`CONTENT_BYTES_MAX`], empty when there are none. They mean nothing here.
+    pub content: &'a [u8],
     /// The topic name; whether it is a lawful one was settled when the message came in.
     pub topic: &'a str,
     /// The client identifier of the publisher; empty when the platform itself is.
@@ -90,7 +103,8 @@ impl<'a> Envelope<'a> {
     #[must_use]
     pub const fn size_bytes(&self) -> usize {
         let expiry = if self.expires_at.is_some() { EXPIRY } else { 0 };
-        HEADER + expiry + self.topic.len() + self.publisher.len() + self.payload.len()
+        let content = if self.content.is_empty() { 0 } else { CONTENT_LENGTH + self.content.len() };
+        HEADER + expiry + content + self.topic.len() + self.publisher.len() + self.payload.len()
     }
 
     /// Whether its time is over.
@@ -103,14 +117,16 @@ impl<'a> Envelope<'a> {
     /// Appends the record; nothing when it fails.
     #[inline]
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), EnvelopeError> {
-        let short = |text: &str| u16::try_from(text.len()).map_err(|_| EnvelopeError::TooLong);
-        let (topic, publisher) = (short(self.topic)?, short(self.publisher)?);
+        let short = |field: &[u8]| u16::try_from(field.len()).map_err(|_| EnvelopeError::TooLong);
+        let (topic, publisher) = (short(self.topic.as_bytes())?, short(self.publisher.as_bytes())?);
+        let content = short(self.content)?;
         let length = u32::try_from(self.size_bytes() - LENGTH).map_err(|_| EnvelopeError::TooLong)?;
         let mut flags = self.qos.bits();
         for (has, flag) in [
             (self.retain, FLAG_RETAIN),
             (self.history, FLAG_HISTORY),
             (self.expires_at.is_some(), FLAG_EXPIRY),
+            (content != 0, FLAG_CONTENT),
         ] {
             flags |= if has { flag } else { 0 };
         }
@@ -129,6 +145,10 @@ impl<'a> Envelope<'a> {
         out.extend_from_slice(&header);
         if let Some(at) = self.expires_at {
             out.extend_from_slice(&at.0.to_le_bytes());
+        }
+        if content != 0 {
+            out.extend_from_slice(&content.to_le_bytes());
+            out.extend_from_slice(self.content);
         }
         out.extend_from_slice(self.topic.as_bytes());
         out.extend_from_slice(self.publisher.as_bytes());
@@ -149,7 +169,7 @@ impl<'a> Envelope<'a> {
         let (header, body) =
             record.split_first_chunk::<{ HEADER - LENGTH }>().ok_or(EnvelopeError::Truncated)?;
         let [flags, class, topic_0, topic_1, publisher_0, publisher_1, zero_0, zero_1, header @ ..] = *header;
-        if flags & !(0b11 | FLAG_RETAIN | FLAG_HISTORY | FLAG_EXPIRY) != 0 || [zero_0, zero_1] != [0; 2] {
+        if flags & !FLAGS != 0 || [zero_0, zero_1] != [0; 2] {
             return Err(EnvelopeError::Flags);
         }
         let retention = match class {
@@ -157,12 +177,11 @@ impl<'a> Envelope<'a> {
             bits => Some(RetentionClass::from_bits(bits).ok_or(EnvelopeError::Flags)?),
         };
         let qos = Qos::from_bits(flags & 0b11).ok_or(EnvelopeError::Flags)?;
-        let (expires_at, body) = if flags & FLAG_EXPIRY == 0 {
-            (None, body)
-        } else {
-            let (at, body) = body.split_first_chunk::<EXPIRY>().ok_or(EnvelopeError::Truncated)?;
-            (Some(UnixMillis(u64::from_le_bytes(*at))), body)
-        };
+        let (mut expires_at, mut content_bytes, mut body): (_, &[u8], _) = (None, &[], body);
+        if flags & (FLAG_EXPIRY | FLAG_CONTENT) != 0 {
+            (expires_at, body) = expiry(flags, body)?;
+            (content_bytes, body) = content(flags, body)?;
+        }
         let (topic, body) = text(body, [topic_0, topic_1], known.0)?;
         let (publisher, payload) = text(body, [publisher_0, publisher_1], known.1)?;
         let (instance, header) = split::<16>(&header);
@@ -176,6 +195,7 @@ impl<'a> Envelope<'a> {
             expires_at,
             stored_at: UnixMillis(u64::from_le_bytes(stored_at)),
             workers: u64::from_le_bytes(split::<8>(workers).0),
+            content: content_bytes,
             topic,
             publisher,
             payload,
@@ -212,10 +232,10 @@ impl<'a> Before<'a> {
         (self.envelope.topic, self.envelope.publisher)
     }
 
-    /// The message at the front of `bytes` and what follows it, if it differs from this one in QoS, retain flag and
-    /// payload at most: one comparison for all the rest.
+    /// Goes on to the message at the front of `bytes` and answers what follows it, if it differs from this one in QoS,
+    /// retain flag and payload at most: one comparison for all the rest.
     #[inline]
-    pub(crate) fn alike(&self, bytes: &'a [u8]) -> Option<(Envelope<'a>, &'a [u8])> {
+    pub(crate) fn go_on(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let length = usize::try_from(u32::from_le_bytes(*bytes.first_chunk::<LENGTH>()?)).ok()?;
         let (record, rest) = bytes.split_at_checked(length.checked_add(LENGTH)?)?;
         let (front, payload) = record.split_at_checked(self.front.len())?;
@@ -224,8 +244,10 @@ impl<'a> Before<'a> {
         if (flags ^ known_flags) & !(0b11 | FLAG_RETAIN) != 0 || others != known {
             return None;
         }
-        let qos = Qos::from_bits(flags & 0b11)?;
-        Some((Envelope { qos, retain: flags & FLAG_RETAIN != 0, payload, ..self.envelope }, rest))
+        self.envelope.qos = Qos::from_bits(flags & 0b11)?;
+        self.envelope.retain = flags & FLAG_RETAIN != 0;
+        self.envelope.payload = payload;
+        Some(rest)
     }
 }
 
@@ -248,6 +270,28 @@ pub(crate) fn front_alike(
 #[inline]
 pub(crate) fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
     bytes.split_first_chunk::<N>().map_or(([0; N], &[]), |(first, rest)| (*first, rest))
+}
+
+/// When it expires, at the front of `body`, and what follows.
+fn expiry(flags: u8, body: &[u8]) -> Result<(Option<UnixMillis>, &[u8]), EnvelopeError> {
+    if flags & FLAG_EXPIRY == 0 {
+        return Ok((None, body));
+    }
+    let (at, rest) = body.split_first_chunk::<EXPIRY>().ok_or(EnvelopeError::Truncated)?;
+    Ok((Some(UnixMillis(u64::from_le_bytes(*at))), rest))
+}
+
+/// The content at the front of `body`, and what follows.
+fn content(flags: u8, body: &[u8]) -> Result<(&[u8], &[u8]), EnvelopeError> {
+    if flags & FLAG_CONTENT == 0 {
+        return Ok((&[], body));
+    }
+    let (length, body) = body.split_first_chunk::<CONTENT_LENGTH>().ok_or(EnvelopeError::Truncated)?;
+    match body.split_at_checked(usize::from(u16::from_le_bytes(*length))) {
+        // A message has one form: one without content is written without its length.
+        Some(([], _)) => Err(EnvelopeError::Flags),
+        split => split.ok_or(EnvelopeError::Truncated),
+    }
 }
 
 /// The text of the given length at the front of `bytes`, and what follows it; `known` is a text that it may be.

@@ -22,6 +22,7 @@ struct Owned {
     expires_at: Option<u64>,
     stored_at: u64,
     workers: u64,
+    content: Vec<u8>,
     topic: String,
     publisher: String,
     payload: Vec<u8>,
@@ -38,6 +39,7 @@ impl Owned {
             expires_at: self.expires_at.map(UnixMillis),
             stored_at: UnixMillis(self.stored_at),
             workers: self.workers,
+            content: &self.content,
             topic: &self.topic,
             publisher: &self.publisher,
             payload: &self.payload,
@@ -51,8 +53,9 @@ fn any_message() -> impl Strategy<Value = Owned> {
     let retention = prop::option::of(prop::sample::select(RetentionClass::ALL.to_vec()));
     let numbers = (any::<u128>(), any::<u64>(), any::<u64>(), prop::option::of(any::<u64>()));
     let flags = any::<(bool, bool)>();
-    (numbers, qos, flags, retention, "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
-        |(numbers, qos, (retain, history), retention, topic, publisher, payload)| Owned {
+    let content = prop_oneof![Just(vec![]), prop::collection::vec(any::<u8>(), 0..30)];
+    (numbers, qos, flags, retention, content, "\\PC{0,20}", "\\PC{0,10}", payload).prop_map(
+        |(numbers, qos, (retain, history), retention, content, topic, publisher, payload)| Owned {
             instance: numbers.0,
             qos,
             retain,
@@ -61,6 +64,7 @@ fn any_message() -> impl Strategy<Value = Owned> {
             expires_at: numbers.3,
             stored_at: numbers.1,
             workers: numbers.2,
+            content,
             topic,
             publisher,
             payload,
@@ -87,6 +91,7 @@ fn example() -> Owned {
         expires_at: None,
         stored_at: 0x1122,
         workers: 0b11 << 62,
+        content: Vec::new(),
         topic: "a/b".into(),
         publisher: "c".into(),
         payload: vec![0xFF],
@@ -120,6 +125,38 @@ fn an_expiry_stands_behind_the_header() {
     let envelope = expiring.envelope();
     assert_eq!([0x0101, 0x0102].map(|now| envelope.is_expired(UnixMillis(now))), [false, true]);
     assert!(!example().envelope().is_expired(UnixMillis(u64::MAX)));
+}
+
+#[test]
+fn content_stands_in_front_of_the_topic() {
+    let plain = example();
+    let with_content = Owned { content: vec![1, 1, 2], ..plain.clone() };
+    let (plain, with) =
+        (batch(&[plain]).into_bytes(), batch(std::slice::from_ref(&with_content)).into_bytes());
+    assert_eq!((with[4], with[8]), (50, 0b10_1101));
+    assert_eq!(with[9..48], plain[9..48]);
+    assert_eq!((&with[48..53], &with[53..]), (&[3, 0, 1, 1, 2][..], &plain[48..]));
+    let both = batch(&[Owned { expires_at: Some(0x0102), ..with_content }]).into_bytes();
+    assert_eq!((both[4], both[8]), (58, 0b11_1101));
+    assert_eq!((&both[48..56], &both[56..]), (&[2, 1, 0, 0, 0, 0, 0, 0][..], &with[48..]));
+}
+
+/// What was written before there was content is read, and would be written so today.
+#[test]
+fn a_batch_of_an_earlier_release_is_read() {
+    let stored: &[u8] = include_bytes!("../testdata/batch-without-content.bin");
+    let read = Batch::from_bytes(stored.to_vec()).expect("a batch");
+    let expected = [
+        example(),
+        Owned { retain: false, payload: b"alike".to_vec(), ..example() },
+        Owned { expires_at: Some(0x0102), history: false, topic: "é".into(), ..example() },
+        Owned { retention: None, publisher: String::new(), payload: Vec::new(), ..example() },
+    ];
+    assert_eq!(
+        read.iter().collect::<Result<Vec<_>, _>>(),
+        Ok(expected.iter().map(Owned::envelope).collect::<Vec<_>>())
+    );
+    assert_eq!(batch(&expected).as_bytes(), stored);
 }
 
 #[test]
@@ -260,6 +297,7 @@ fn a_message_that_does_not_fit_leaves_no_trace() {
     for envelope in [
         Envelope { topic: &long, ..example().envelope() },
         Envelope { publisher: &long, ..example().envelope() },
+        Envelope { content: long.as_bytes(), ..example().envelope() },
     ] {
         let mut none = Batch::new();
         assert_eq!(none.append(&envelope), Err(EnvelopeError::TooLong));
@@ -269,8 +307,12 @@ fn a_message_that_does_not_fit_leaves_no_trace() {
         assert_eq!(one, batch(&[example()]));
     }
     let mut fits = Batch::new();
-    fits.append(&Envelope { topic: longest, publisher: longest, ..example().envelope() }).expect("it fits");
-    assert_eq!(fits.iter().next().map(|read| read.map(|envelope| envelope.topic.len())), Some(Ok(65_535)));
+    let content = longest.as_bytes();
+    assert_eq!(content.len(), crate::CONTENT_BYTES_MAX);
+    let example = example();
+    let widest = Envelope { topic: longest, publisher: longest, content, ..example.envelope() };
+    fits.append(&widest).expect("it fits");
+    assert_eq!(fits.iter().next(), Some(Ok(widest)));
 }
 
 #[test]
@@ -296,7 +338,9 @@ fn a_damaged_record_is_an_error_and_the_end() {
         (4, 39, EnvelopeError::Truncated),
         (4, 41, EnvelopeError::Truncated),
         (8, 0b011, EnvelopeError::Flags),
-        (8, 0b10_0000, EnvelopeError::Flags),
+        (8, 0b100_0000, EnvelopeError::Flags),
+        (8, 0b1000_0000, EnvelopeError::Flags),
+        (8, 0b10_1101, EnvelopeError::Truncated),
         (9, 5, EnvelopeError::Flags),
         (14, 1, EnvelopeError::Flags),
         (10, 255, EnvelopeError::Truncated),
@@ -310,6 +354,22 @@ fn a_damaged_record_is_an_error_and_the_end() {
         assert_eq!(read, [Err(error)], "byte {at} = {value}");
         assert_eq!(Batch::from_bytes(bytes), Err(BatchError::Record(error)), "byte {at} = {value}");
     }
+}
+
+#[test]
+fn damaged_content_is_an_error_and_the_end() {
+    let good = batch(&[Owned { content: vec![1, 2], ..example() }]).into_bytes();
+    // Its length is too long by far, so long that the topic is cut, and none.
+    for (length, error) in
+        [(255, EnvelopeError::Truncated), (6, EnvelopeError::Truncated), (0, EnvelopeError::Flags)]
+    {
+        let mut bytes = good.clone();
+        bytes[48] = length;
+        assert_eq!(Envelopes::read(&bytes).expect("a batch").collect::<Vec<_>>(), [Err(error)], "{length}");
+    }
+    let short = [&[3, 0, 0, 0, 41, 0, 0, 0, 0b10_0000, 0, 0, 0, 0, 0][..], &[0; 35]].concat();
+    let read: Vec<_> = Envelopes::read(&short).expect("a batch").collect();
+    assert_eq!(read, [Err(EnvelopeError::Truncated)], "half a length");
 }
 
 proptest! {

@@ -3,6 +3,8 @@
 use contract::refusal::Refusal;
 use contract::topic::TopicError;
 
+use crate::reason::ReasonCode;
+
 /// Why a frame is refused. Each but [`PacketTooLarge`](Self::PacketTooLarge) and
 /// [`TooManyFilters`](Self::TooManyFilters), which are this server's own bounds, breaks the protocol, and the
 /// connection it came on is closed [MQTT-4.8.0-1].
@@ -54,6 +56,41 @@ pub enum DecodeError {
     #[error(transparent)]
     Topic(TopicError),
 
+    // --- its properties (5.0) ---
+    /// A length, or another variable byte integer, in more bytes than it takes [MQTT-1.5.5-1].
+    #[error("a length is written in more bytes than it takes")]
+    PaddedLength,
+    /// A variable byte integer that goes on after its fourth byte (section 1.5.5).
+    #[error("a variable byte integer has more than four bytes")]
+    VariableByteInteger,
+    /// The packet has no such property (section 2.2.2.2).
+    #[error("the property does not belong to the packet")]
+    Property,
+    /// The property may stand only once.
+    #[error("the property is there twice")]
+    PropertyTwice,
+    /// The value is one that the property may not have: 0, or more than 1.
+    #[error("the value of the property is not allowed")]
+    PropertyValue,
+    /// The reason code is none of this packet's.
+    #[error("the reason code does not belong to the packet")]
+    ReasonCode,
+    /// [MQTT-3.3.2-8]
+    #[error("the topic alias is 0")]
+    TopicAlias,
+    /// Neither a topic nor an alias (section 3.3.2.1).
+    #[error("there is neither a topic nor a topic alias")]
+    TopicMissing,
+    /// [MQTT-3.3.2-14]
+    #[error("the response topic is no topic name")]
+    ResponseTopic,
+    /// 0, twice in one SUBSCRIBE (section 3.8.2.1.2), or from a client in PUBLISH [MQTT-3.3.4-6].
+    #[error("the subscription identifier is not allowed")]
+    SubscriptionId,
+    /// Authentication data without a method (section 3.1.2.11.10), or an AUTH without one (section 3.15.2.2.2).
+    #[error("there is no authentication method")]
+    AuthenticationMethod,
+
     // --- CONNECT ---
     /// [MQTT-3.1.2-1]
     #[error("the protocol name is not `MQTT`")]
@@ -71,6 +108,10 @@ pub enum DecodeError {
     #[error("there is a password without a user name")]
     PasswordWithoutUserName,
 
+    /// The topic of the will is no topic name [MQTT-3.1.3-10].
+    #[error("the topic of the will: {0}")]
+    WillTopic(TopicError),
+
     // --- SUBSCRIBE, UNSUBSCRIBE ---
     /// [MQTT-3.8.3-3], [MQTT-3.10.3-2]
     #[error("there is no topic filter")]
@@ -78,6 +119,12 @@ pub enum DecodeError {
     /// [MQTT-3-8.3-4]
     #[error("the options of a subscription are reserved")]
     SubscriptionOptions,
+    /// Retain handling 3 (section 3.8.3.1).
+    #[error("the retain handling is reserved")]
+    RetainHandling,
+    /// [MQTT-3.8.3-4]
+    #[error("a shared subscription may not be without the client's own messages")]
+    SharedNoLocal,
     /// More than [`FILTERS_PER_PACKET_MAX`](crate::FILTERS_PER_PACKET_MAX).
     #[error("there are too many topic filters in one packet")]
     TooManyFilters,
@@ -104,7 +151,18 @@ impl DecodeError {
         match self {
             Self::PacketTooLarge(_) => Refusal::PacketBytesMax,
             Self::TooManyFilters => Refusal::FiltersPerPacketMax,
-            Self::Unexpected | Self::NoFilters => Refusal::ProtocolError,
+            Self::Topic(TopicError::WildcardInName) => Refusal::TopicNameInvalid,
+            Self::TopicAlias => Refusal::TopicAliasInvalid,
+            Self::Unexpected
+            | Self::NoFilters
+            | Self::PropertyTwice
+            | Self::PropertyValue
+            | Self::TopicMissing
+            | Self::ResponseTopic
+            | Self::SubscriptionId
+            | Self::AuthenticationMethod
+            | Self::RetainHandling
+            | Self::SharedNoLocal => Refusal::ProtocolError,
             Self::RemainingLength
             | Self::PacketType
             | Self::Flags
@@ -116,6 +174,7 @@ impl DecodeError {
             | Self::Null
             | Self::PacketIdZero
             | Self::Topic(_)
+            | Self::WillTopic(_)
             | Self::ProtocolName
             | Self::ConnectReserved
             | Self::WillFlags
@@ -123,10 +182,27 @@ impl DecodeError {
             | Self::PasswordWithoutUserName
             | Self::SubscriptionOptions
             | Self::Malformed
+            | Self::PaddedLength
+            | Self::VariableByteInteger
+            | Self::Property
+            | Self::ReasonCode
             | Self::ConnAckFlags
             | Self::SessionOfRefused
             | Self::ReturnCode => Refusal::MalformedPacket,
         }
+    }
+}
+
+impl DecodeError {
+    /// The same of the topic of a will.
+    pub(crate) const fn of_will(self) -> Self {
+        if let Self::Topic(error) = self { Self::WillTopic(error) } else { self }
+    }
+
+    /// How DISCONNECT and CONNACK of 5.0 tell it.
+    #[must_use]
+    pub const fn reason(self) -> ReasonCode {
+        ReasonCode::of_disconnect(self.refusal())
     }
 }
 

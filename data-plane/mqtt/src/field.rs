@@ -33,6 +33,37 @@ impl<'a> Fields<'a> {
         Ok(u16::from_be_bytes(bytes))
     }
 
+    pub(crate) fn long(&mut self) -> Result<u32, DecodeError> {
+        let (&bytes, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(u32::from_be_bytes(bytes))
+    }
+
+    /// A variable byte integer of 5.0, in as few bytes as it takes [MQTT-1.5.5-1].
+    pub(crate) fn variable(&mut self) -> Result<u32, DecodeError> {
+        let mut value = 0;
+        for at in 0..4 {
+            let byte = self.byte()?;
+            value |= u32::from(byte & 0x7F) << (7 * at);
+            if byte & 0x80 == 0 {
+                return if byte == 0 && at > 0 { Err(DecodeError::PaddedLength) } else { Ok(value) };
+            }
+        }
+        Err(DecodeError::VariableByteInteger)
+    }
+
+    /// The next `length` bytes.
+    pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// Bytes not read yet.
+    pub(crate) const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     #[inline]
     pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
         PacketId::new(self.number()?).ok_or(DecodeError::PacketIdZero)
@@ -68,6 +99,28 @@ impl<'a> Fields<'a> {
         let text = self.unchecked_text()?;
         contract::topic::check_name(text)?;
         Ok(text)
+    }
+
+    /// As [`topic_name`](Self::topic_name), or empty: then an alias stands for it.
+    #[inline]
+    pub(crate) fn topic_name_or_none(&mut self) -> Result<&'a str, DecodeError> {
+        let text = self.unchecked_text()?;
+        if !text.is_empty() {
+            contract::topic::check_name(text)?;
+        }
+        Ok(text)
+    }
+
+    /// Passes over a list of properties that is empty; false: it is not, and still to be read.
+    #[inline]
+    pub(crate) const fn skip_empty_properties(&mut self) -> bool {
+        match self.rest {
+            [0, rest @ ..] => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A topic filter: text without null character, at least one byte long, wildcards where they may be.

@@ -1,11 +1,62 @@
 //! One PUBLISH rendered once and shared by all who receive it in that form.
 
+use std::num::{NonZeroU16, NonZeroU32};
+
 use contract::qos::Qos;
 
-use crate::encode::write_publish;
+use crate::content::Content;
+use crate::encode::{write_plain, write_v5};
 use crate::error::EncodeError;
 use crate::packet::PacketId;
-use crate::publish::Publish;
+use crate::version::Version;
+
+/// What of a message stands in front of its payload, for the receivers of one form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublishHead<'a> {
+    /// The version of the receivers. Before 5.0 there is nothing of what follows `retain`.
+    pub version: Version,
+    /// Empty only with an alias that stands for it.
+    pub topic: &'a str,
+    /// The quality of service of the delivery.
+    pub qos: Qos,
+    /// See [`Publish::retain`](crate::Publish::retain).
+    pub retain: bool,
+    /// An alias of one receiver's connection.
+    pub topic_alias: Option<NonZeroU16>,
+    /// Seconds that are left, see [`PublishForm::set_expiry_secs`].
+    pub expiry_secs: Option<u32>,
+    /// Of the subscriptions that are meant, each at most [`VARIABLE_MAX`](crate::VARIABLE_MAX).
+    pub subscription_ids: &'a [NonZeroU32],
+    /// The content, in whatever form.
+    pub content: Content<'a>,
+}
+
+impl<'a> PublishHead<'a> {
+    /// A head without properties.
+    #[inline]
+    #[must_use]
+    pub const fn plain(version: Version, topic: &'a str, qos: Qos, retain: bool) -> Self {
+        Self {
+            version,
+            topic,
+            qos,
+            retain,
+            topic_alias: None,
+            expiry_secs: None,
+            subscription_ids: &[],
+            content: Content::EMPTY,
+        }
+    }
+
+    /// Whether there is no property.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.expiry_secs.is_none()
+            && self.topic_alias.is_none()
+            && self.subscription_ids.is_empty()
+            && self.content.is_empty()
+    }
+}
 
 /// The wire form of a message at one QoS: a whole PUBLISH in which only the packet identifier is open.
 ///
@@ -14,26 +65,35 @@ use crate::publish::Publish;
 pub struct PublishForm {
     /// The packet, with a 0 where the packet identifier belongs; empty before the first rendering.
     bytes: Vec<u8>,
-    /// Where the two bytes of the packet identifier are; `None` at QoS 0, which has none.
-    packet_id_at: Option<usize>,
+    /// Where the two bytes of the packet identifier are; 0 at QoS 0, which has none.
+    packet_id_at: u32,
+    /// Where the four bytes of the expiry are; 0 where there is none.
+    expiry_at: u32,
 }
 
 impl PublishForm {
     /// A form of no message yet: it appends nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), packet_id_at: None }
+        Self { bytes: Vec::new(), packet_id_at: 0, expiry_at: 0 }
     }
 
     /// Renders a message in place of the one before. When it fails, the form is empty.
     #[inline]
-    pub fn render(&mut self, topic: &str, payload: &[u8], qos: Qos, retain: bool) -> Result<(), EncodeError> {
+    pub fn render(&mut self, head: &PublishHead<'_>, payload: &[u8]) -> Result<(), EncodeError> {
         self.bytes.clear();
-        self.packet_id_at = None;
-        let room = (qos != Qos::AtMostOnce).then_some([0, 0]);
-        let first = Publish { dup: false, qos, retain, topic, packet_id: None, payload }.first();
-        let at = write_publish(&mut self.bytes, first, topic, room, payload)?;
-        self.packet_id_at = room.map(|_| at);
+        self.packet_id_at = 0;
+        self.expiry_at = 0;
+        let room = (head.qos != Qos::AtMostOnce).then_some([0, 0]);
+        let first = 0x30 | head.qos.bits() << 1 | u8::from(head.retain);
+        if head.version.is_v5() {
+            let places = write_v5(&mut self.bytes, first, head, room, payload)?;
+            self.packet_id_at = room.map_or(0, |_| places.packet_id);
+            self.expiry_at = places.expiry;
+        } else {
+            let at = write_plain(&mut self.bytes, first, head.topic, room, false, payload)?;
+            self.packet_id_at = room.map_or(0, |_| at);
+        }
         Ok(())
     }
 
@@ -41,14 +101,16 @@ impl PublishForm {
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>, packet_id: Option<PacketId>) {
         debug_assert_eq!(
-            self.packet_id_at.is_some(),
+            self.packet_id_at != 0,
             packet_id.is_some(),
             "a packet identifier is for QoS 1 and 2"
         );
         let start = out.len();
         out.extend_from_slice(&self.bytes);
-        if let (Some(at), Some(packet_id)) = (self.packet_id_at, packet_id)
-            && let Some(room) = out.get_mut(start + at..start + at + 2)
+        let at = start + self.packet_id_at as usize;
+        if self.packet_id_at != 0
+            && let Some(packet_id) = packet_id
+            && let Some(room) = out.get_mut(at..at + 2)
         {
             room.copy_from_slice(&packet_id.get().to_be_bytes());
         }
@@ -57,10 +119,21 @@ impl PublishForm {
     /// Whether the packet says that it may have been sent before [MQTT-3.3.1-1]. Without effect at QoS 0, which never
     /// says so [MQTT-3.3.1-2]. Rendering takes it back.
     pub fn set_dup(&mut self, dup: bool) {
-        if self.packet_id_at.is_some()
+        if self.packet_id_at != 0
             && let Some(first) = self.bytes.first_mut()
         {
             *first = *first & !0b1000 | u8::from(dup) << 3;
+        }
+    }
+
+    /// Writes how many seconds are left now [MQTT-3.3.2-6]. Without effect on a form that was rendered without an
+    /// expiry, or for 3.1.1.
+    pub fn set_expiry_secs(&mut self, secs: u32) {
+        let at = self.expiry_at as usize;
+        if at != 0
+            && let Some(room) = self.bytes.get_mut(at..at + 4)
+        {
+            room.copy_from_slice(&secs.to_be_bytes());
         }
     }
 

@@ -45,7 +45,8 @@ impl Frame<'_> {
 /// protocol.
 ///
 /// A remaining length that is padded (`80 00` for 0) is taken for its value: 3.1.1 knows no rule against it (section
-/// 2.2.3), and small devices reserve a fixed header of full length. The rule came with 5.0, [MQTT-1.5.5-1] there.
+/// 2.2.3), and small devices reserve a fixed header of full length. The rule came with 5.0, [MQTT-1.5.5-1] there, and
+/// is kept where a packet of that version is read.
 #[inline]
 pub fn frame(bytes: &[u8], packet_bytes_max: usize) -> Result<Option<Frame<'_>>, DecodeError> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
@@ -65,8 +66,11 @@ const fn check_first(first: u8) -> Result<(), DecodeError> {
     let flags = first & 0x0F;
     let lawful = match first >> 4 {
         kind::PUBLISH => return check_publish_flags(flags),
-        kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE => flags == 0b0010,
-        kind::RESERVED_0 | kind::RESERVED_15 => return Err(DecodeError::PacketType),
+        kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE => {
+            // 3.1 says so of a packet that is sent again; the later versions refuse it when they read the packet.
+            flags & 0b0111 == 0b0010
+        }
+        kind::RESERVED_0 => return Err(DecodeError::PacketType),
         _ => flags == 0,
     };
     if lawful { Ok(()) } else { Err(DecodeError::Flags) }
@@ -85,6 +89,10 @@ const fn check_publish_flags(flags: u8) -> Result<(), DecodeError> {
 /// The remaining length at the front of `bytes`, and how many bytes say it; `None`: it is not all there.
 #[inline]
 fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
+    // Most packets are short.
+    if let [short @ 0..=0x7F, ..] = bytes {
+        return Ok(Some((usize::from(*short), 1)));
+    }
     let mut length = 0;
     for (at, &byte) in bytes.iter().take(LENGTH_BYTES_MAX).enumerate() {
         length |= usize::from(byte & 0x7F) << (7 * at);

@@ -8,9 +8,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use contract::qos::Qos;
 use mqttbytes::v4::{self, SubscribeFilter, SubscribeReasonCode};
-use mqttbytes::{FixedHeader, QoS, v5};
+use mqttbytes::{FixedHeader, QoS};
 
-use crate::connect::ConnectReturnCode;
+use crate::connack::ConnectReturnCode;
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, REMAINING_LENGTH_MAX};
 use crate::packet::PacketId;
@@ -51,16 +51,6 @@ pub(crate) fn write_connack(out: &mut Vec<u8>, session_present: bool, code: Conn
     };
     let mut buffer = BytesMut::new();
     v4::ConnAck::new(code, session_present).write(&mut buffer).expect("its length is fixed");
-    out.extend_from_slice(&buffer);
-}
-
-/// CONNACK of 5.0 with reason code 0x84, unsupported protocol version.
-pub(crate) fn write_connack_v5_unsupported(out: &mut Vec<u8>) {
-    let mut connack = v5::ConnAck::new(v5::ConnectReturnCode::UnsupportedProtocolVersion, false);
-    // Without properties the library forgets the byte that says there are none.
-    connack.properties = Some(v5::ConnAckProperties::new());
-    let mut buffer = BytesMut::new();
-    connack.write(&mut buffer).expect("its length is fixed");
     out.extend_from_slice(&buffer);
 }
 

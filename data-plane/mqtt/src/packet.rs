@@ -1,10 +1,16 @@
 //! What a connected client may send: the packets and their dispatch.
 
+use crate::acknowledgement;
+use crate::auth::Auth;
+use crate::disconnect::Disconnect;
+use crate::encode::length_bytes;
 use crate::error::DecodeError;
 use crate::field::Fields;
 use crate::frame::Frame;
-use crate::publish::Publish;
+use crate::publish::{Publish, Sender};
+use crate::reason::ReasonCode;
 use crate::subscribe::{Subscribe, Unsubscribe};
+use crate::version::Version;
 
 /// A packet identifier, never 0 [MQTT-2.3.1-1].
 pub type PacketId = std::num::NonZeroU16;
@@ -28,61 +34,103 @@ pub mod kind {
     pub const PINGREQ: u8 = 12;
     pub const PINGRESP: u8 = 13;
     pub const DISCONNECT: u8 = 14;
-    pub const RESERVED_15: u8 = 15;
+    pub const AUTH: u8 = 15;
 }
 
-/// A packet of a client that is already connected with 3.1.1.
+/// A packet of a client that is already connected. Before 5.0 every reason is [`ReasonCode::Success`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Packet<'a> {
     /// A message for the server.
     Publish(Publish<'a>),
     /// The client has received a message of QoS 1.
-    PubAck(PacketId),
+    PubAck(PacketId, ReasonCode),
     /// The client has received a message of QoS 2 (first answer).
-    PubRec(PacketId),
+    PubRec(PacketId, ReasonCode),
     /// The client has had the first answer to its message of QoS 2.
-    PubRel(PacketId),
+    PubRel(PacketId, ReasonCode),
     /// The client has forgotten the identifier of a message of QoS 2 (last answer).
-    PubComp(PacketId),
+    PubComp(PacketId, ReasonCode),
     /// The client asks for messages.
     Subscribe(Subscribe),
     /// The client wants no more of them.
     Unsubscribe(Unsubscribe),
     /// The client is alive.
     PingReq,
-    /// The client goes in peace: its will is void [MQTT-3.14.4-3].
-    Disconnect,
+    /// The client goes in peace: unless it says otherwise, its will is void [MQTT-3.14.4-3].
+    Disconnect(Disconnect<'a>),
+    /// The client proves itself (5.0).
+    Auth(Auth<'a>),
 }
 
 /// Reads a packet that follows CONNECT. A second CONNECT [MQTT-3.1.0-2], or a packet that only a server sends, is
 /// [`DecodeError::Unexpected`].
 #[inline]
-pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
+pub fn decode(version: Version, frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
+    if version.is_v5() {
+        return decode_v5(frame);
+    }
     match frame.kind() {
         kind::PUBLISH => Publish::decode(frame.flags(), frame.body).map(Packet::Publish),
-        kind::PUBACK => only_packet_id(frame.body).map(Packet::PubAck),
-        _ => decode_rare(frame),
+        kind::PUBACK => acknowledgement::only_packet_id(frame.body)
+            .map(|packet_id| Packet::PubAck(packet_id, ReasonCode::Success)),
+        _ => decode_rare(version, frame),
     }
 }
 
-fn decode_rare(frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
+/// On its own, so that the shorter way of 3.1.1 can stand where it is called.
+fn decode_v5(frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
+    check_length(&frame)?;
     match frame.kind() {
-        kind::PUBREC => only_packet_id(frame.body).map(Packet::PubRec),
-        kind::PUBREL => only_packet_id(frame.body).map(Packet::PubRel),
-        kind::PUBCOMP => only_packet_id(frame.body).map(Packet::PubComp),
-        kind::SUBSCRIBE => Subscribe::decode(frame).map(Packet::Subscribe),
-        kind::UNSUBSCRIBE => Unsubscribe::decode(frame).map(Packet::Unsubscribe),
+        kind::PUBLISH => Publish::decode_v5(Sender::Client, frame.flags(), frame.body).map(Packet::Publish),
+        kind::PUBACK => {
+            let (packet_id, reason) = acknowledgement::decode_v5(kind::PUBACK, frame.body)?;
+            Ok(Packet::PubAck(packet_id, reason))
+        }
+        _ => decode_rare(Version::V5, frame),
+    }
+}
+
+fn decode_rare(version: Version, frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
+    check_rare_flags(version, &frame)?;
+    match frame.kind() {
+        kind::PUBREC => {
+            let (packet_id, reason) = acknowledgement::decode(version, kind::PUBREC, frame.body)?;
+            Ok(Packet::PubRec(packet_id, reason))
+        }
+        kind::PUBREL => {
+            let (packet_id, reason) = acknowledgement::decode(version, kind::PUBREL, frame.body)?;
+            Ok(Packet::PubRel(packet_id, reason))
+        }
+        kind::PUBCOMP => {
+            let (packet_id, reason) = acknowledgement::decode(version, kind::PUBCOMP, frame.body)?;
+            Ok(Packet::PubComp(packet_id, reason))
+        }
+        kind::SUBSCRIBE => Subscribe::decode(version, frame).map(Packet::Subscribe),
+        kind::UNSUBSCRIBE => Unsubscribe::decode(version, frame).map(Packet::Unsubscribe),
         kind::PINGREQ => Fields::new(frame.body).finish().map(|()| Packet::PingReq),
-        kind::DISCONNECT => Fields::new(frame.body).finish().map(|()| Packet::Disconnect),
+        kind::DISCONNECT if version.is_v5() => {
+            Disconnect::decode(Sender::Client, frame.body).map(Packet::Disconnect)
+        }
+        kind::DISCONNECT => {
+            Fields::new(frame.body).finish().map(|()| Packet::Disconnect(Disconnect::default()))
+        }
+        kind::AUTH if version.is_v5() => Auth::decode(frame.body).map(Packet::Auth),
+        kind::AUTH => Err(DecodeError::PacketType),
         _ => Err(DecodeError::Unexpected),
     }
 }
 
-/// The body of the acknowledgements: a packet identifier and nothing else.
+/// 5.0 knows a rule against padded lengths [MQTT-1.5.5-1].
 #[inline]
-pub(crate) fn only_packet_id(body: &[u8]) -> Result<PacketId, DecodeError> {
-    let mut fields = Fields::new(body);
-    let packet_id = fields.packet_id()?;
-    fields.finish()?;
-    Ok(packet_id)
+pub(crate) const fn check_length(frame: &Frame<'_>) -> Result<(), DecodeError> {
+    let length = frame.body.len();
+    if frame.total == 1 + length_bytes(length) + length { Ok(()) } else { Err(DecodeError::PaddedLength) }
+}
+
+/// Framing lets pass the flag of a packet that is sent again, which only 3.1 knows besides PUBLISH.
+pub(crate) const fn check_rare_flags(version: Version, frame: &Frame<'_>) -> Result<(), DecodeError> {
+    match version {
+        Version::V311 | Version::V5 if frame.flags() & 0b1000 != 0 => Err(DecodeError::Flags),
+        Version::V31 | Version::V311 | Version::V5 => Ok(()),
+    }
 }

@@ -20,6 +20,7 @@ use contract::grant::Grants;
 use contract::ids::{CredentialId, InstanceId, RevocationId, TenantId, TimelineId, TokenId};
 use contract::limits::InstanceLimits;
 use contract::revocation::{Revocation, TokenSelector};
+use contract::shared_group::SharedStrategy;
 use contract::time::UnixMillis;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -52,6 +53,7 @@ fn instance(number: u128, label: &str) -> Document {
         authentication: vec![Authentication::Token],
         durability: DurabilityClass::default(),
         queue_overflow: QueueOverflow::default(),
+        shared_strategy: SharedStrategy::default(),
         limits: InstanceLimits::default(),
     })
 }

@@ -1,7 +1,7 @@
 //! What one filter leads to: clients, and lasting subscriptions whose clients may be away.
 
 use crate::subscriber::{ClientKey, Subscriber, WorkerId};
-use crate::subscribers::{Inserted, Subscribers};
+use crate::subscribers::Subscribers;
 
 /// Everything that ends at one filter. A fleet's own filter has one client here and nothing else.
 #[derive(Default, Debug)]
@@ -16,12 +16,13 @@ impl Leaf {
         self.live.is_none() && self.lasting == 0
     }
 
-    pub(crate) fn insert(&mut self, subscriber: Subscriber) -> Inserted {
+    /// Puts a client in; the answer is what stood in its place.
+    pub(crate) fn insert(&mut self, subscriber: Subscriber) -> Option<Subscriber> {
         if let Some(live) = &mut self.live {
             return live.insert(subscriber);
         }
         self.live = Some(Subscribers::One(subscriber));
-        Inserted::New
+        None
     }
 
     /// False when the client was not there.

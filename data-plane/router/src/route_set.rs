@@ -4,21 +4,27 @@ use contract::qos::Qos;
 
 use crate::subscriber::{ClientKey, Subscriber, WorkerId};
 
-/// One receiver in eight bytes: the client and the QoS it was granted.
+/// One receiver in eight bytes: the client, the QoS it was granted, and whether it is special.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target(u64);
 
 impl Target {
     #[inline]
-    pub(crate) const fn new(client: ClientKey, qos: Qos) -> Self {
-        Self(client.bits() << 2 | qos.bits() as u64)
+    pub(crate) const fn new(client: ClientKey, qos: Qos, is_special: bool) -> Self {
+        Self(client.bits() << 3 | (is_special as u64) << 2 | qos.bits() as u64)
+    }
+
+    /// This one and another of the same client: the higher QoS, and special if either is.
+    pub(crate) const fn merged(self, other: Self) -> Self {
+        let qos = if self.0 & 0b11 < other.0 & 0b11 { other.qos() } else { self.qos() };
+        Self::new(self.client(), qos, self.is_special() || other.is_special())
     }
 
     /// The client, on the worker in whose part of the set this target is.
     #[inline]
     #[must_use]
     pub const fn client(self) -> ClientKey {
-        ClientKey::from_bits(self.0 >> 2)
+        ClientKey::from_bits(self.0 >> 3)
     }
 
     /// The QoS granted: the highest of its subscriptions that match.
@@ -31,11 +37,21 @@ impl Target {
             _ => Qos::ExactlyOnce,
         }
     }
+
+    /// Whether one of its subscriptions that match has an option or an identifier, so that its session has to be asked
+    /// what it gets.
+    #[inline]
+    #[must_use]
+    pub const fn is_special(self) -> bool {
+        self.0 & 0b100 != 0
+    }
 }
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("client", &self.client()).field("qos", &self.qos()).finish()
+        let mut target = f.debug_struct("Target");
+        target.field("client", &self.client()).field("qos", &self.qos());
+        target.field("is_special", &self.is_special()).finish()
     }
 }
 
@@ -104,6 +120,7 @@ impl RouteSet {
                 worker,
                 client: target.client(),
                 qos: target.qos(),
+                is_special: target.is_special(),
             })
         })
     }
@@ -145,7 +162,7 @@ mod tests {
     #[test]
     fn every_worker_finds_its_own() {
         let found: Vec<_> = [(2, 1), (2, 9), (5, 0), (63, 4), (63, 5), (63, 6)]
-            .map(|(at, slot)| (worker(at), Target::new(ClientKey::new(slot, 3), Qos::AtLeastOnce)))
+            .map(|(at, slot)| (worker(at), Target::new(ClientKey::new(slot, 3), Qos::AtLeastOnce, false)))
             .into();
         let set = plain(&found);
         let slots = |at| set.of(worker(at)).iter().map(|target| target.client().slot()).collect::<Vec<_>>();
@@ -157,11 +174,27 @@ mod tests {
 
     #[test]
     fn one_worker_needs_no_ranges() {
-        let target = Target::new(ClientKey::new(7, 1), Qos::ExactlyOnce);
+        let target = Target::new(ClientKey::new(7, 1), Qos::ExactlyOnce, true);
         let set = plain(&[(worker(3), target)]);
         assert_eq!((set.of(worker(3)), set.of(worker(4))), (&[target][..], &[][..]));
         assert_eq!(set.ends, None);
-        assert_eq!(target.qos(), Qos::ExactlyOnce);
+        assert_eq!((target.qos(), target.is_special()), (Qos::ExactlyOnce, true));
+    }
+
+    #[test]
+    fn a_target_keeps_its_parts_and_merges_with_another_of_its_client() {
+        let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
+        let all = qos.into_iter().flat_map(|qos| [(qos, false), (qos, true)]);
+        for client in [ClientKey::new(0, 0), ClientKey::new(u32::MAX, ClientKey::GENERATION_MAX)] {
+            for (one, is_special) in all.clone() {
+                let target = Target::new(client, one, is_special);
+                assert_eq!((target.client(), target.qos(), target.is_special()), (client, one, is_special));
+                for (other, other_is) in all.clone() {
+                    let merged = target.merged(Target::new(client, other, other_is));
+                    assert_eq!(merged, Target::new(client, one.max(other), is_special || other_is));
+                }
+            }
+        }
     }
 
     #[test]

@@ -35,15 +35,15 @@ impl WorkerId {
 /// A client on its worker: the slot of its worker's table, and which of the clients that have been there.
 ///
 /// The generation lets a worker see that a route set, remembered from before a client went, does not mean the one
-/// which has the slot now. It goes round after 2^30 clients in one slot.
+/// which has the slot now. It goes round after 2^29 clients in one slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ClientKey(u64);
 
 impl ClientKey {
     /// Generations count from 0 to this.
-    pub const GENERATION_MAX: u32 = (1 << 30) - 1;
+    pub const GENERATION_MAX: u32 = (1 << 29) - 1;
 
-    /// The client of the given generation in a slot. Of the generation the low 30 bits are kept.
+    /// The client of the given generation in a slot. Of the generation the low 29 bits are kept.
     #[inline]
     #[must_use]
     pub const fn new(slot: u32, generation: u32) -> Self {
@@ -58,7 +58,7 @@ impl ClientKey {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The generation, 30 bits of it.
+    /// The generation, 29 bits of it.
     #[inline]
     #[must_use]
     pub const fn generation(self) -> u32 {
@@ -66,7 +66,7 @@ impl ClientKey {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// At most 62 bits.
+    /// At most 61 bits.
     #[inline]
     pub(crate) const fn bits(self) -> u64 {
         self.0
@@ -87,6 +87,8 @@ pub struct Subscriber {
     pub client: ClientKey,
     /// The QoS granted.
     pub qos: Qos,
+    /// The subscription has an option or an identifier: the client's session is asked what it gets of a message.
+    pub is_special: bool,
 }
 
 #[cfg(test)]
@@ -95,11 +97,11 @@ mod tests {
 
     #[test]
     fn a_client_key_keeps_its_parts() {
-        for (slot, generation) in [(0, 0), (u32::MAX, ClientKey::GENERATION_MAX), (1, 2), (7 << 20, 1 << 29)]
+        for (slot, generation) in [(0, 0), (u32::MAX, ClientKey::GENERATION_MAX), (1, 2), (7 << 20, 1 << 28)]
         {
             let key = ClientKey::new(slot, generation);
             assert_eq!((key.slot(), key.generation()), (slot, generation));
-            assert!(key.bits() < 1 << 62);
+            assert!(key.bits() < 1 << 61);
         }
         assert_eq!(ClientKey::new(5, ClientKey::GENERATION_MAX + 1), ClientKey::new(5, 0), "it goes round");
     }

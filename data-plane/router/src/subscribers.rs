@@ -22,24 +22,45 @@ pub enum Inserted {
 #[derive(Debug)]
 pub(crate) enum Subscribers {
     One(Subscriber),
-    Many(BTreeMap<(WorkerId, ClientKey), Qos>),
+    Many(BTreeMap<(WorkerId, ClientKey), Wanted>),
+}
+
+/// How one of many gets what it wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    qos: Qos,
+    is_special: bool,
+}
+
+impl Subscriber {
+    const fn parts(self) -> ((WorkerId, ClientKey), Wanted) {
+        ((self.worker, self.client), Wanted { qos: self.qos, is_special: self.is_special })
+    }
+
+    const fn of_parts(((worker, client), wanted): ((WorkerId, ClientKey), Wanted)) -> Self {
+        Self { worker, client, qos: wanted.qos, is_special: wanted.is_special }
+    }
+
+    const fn target(self) -> (WorkerId, Target) {
+        (self.worker, Target::new(self.client, self.qos, self.is_special))
+    }
 }
 
 impl Subscribers {
-    pub(crate) fn insert(&mut self, new: Subscriber) -> Inserted {
+    /// Puts a client in; the answer is what stood in its place.
+    pub(crate) fn insert(&mut self, new: Subscriber) -> Option<Subscriber> {
         match self {
             Self::One(only) if (only.worker, only.client) == (new.worker, new.client) => {
-                Inserted::Replaced(std::mem::replace(&mut only.qos, new.qos))
+                Some(std::mem::replace(only, new))
             }
             Self::One(only) => {
-                let both = [*only, new].map(|it| ((it.worker, it.client), it.qos));
-                *self = Self::Many(both.into());
-                Inserted::New
+                *self = Self::Many([*only, new].map(Subscriber::parts).into());
+                None
             }
-            Self::Many(all) => match all.insert((new.worker, new.client), new.qos) {
-                Some(before) => Inserted::Replaced(before),
-                None => Inserted::New,
-            },
+            Self::Many(all) => {
+                let (key, wanted) = new.parts();
+                all.insert(key, wanted).map(|before| Subscriber::of_parts((key, before)))
+            }
         }
     }
 
@@ -50,8 +71,8 @@ impl Subscribers {
             Self::One(_) => false,
             Self::Many(all) => {
                 let removed = all.remove(&(worker, client)).is_some();
-                if let (1, Some((&(worker, client), &qos))) = (all.len(), all.first_key_value()) {
-                    *self = Self::One(Subscriber { worker, client, qos });
+                if let (1, Some((&key, &wanted))) = (all.len(), all.first_key_value()) {
+                    *self = Self::One(Subscriber::of_parts((key, wanted)));
                 }
                 removed
             }
@@ -73,9 +94,9 @@ impl Subscribers {
     /// Appends all of them, in the order of worker and client.
     pub(crate) fn append_to(&self, found: &mut Vec<(WorkerId, Target)>) {
         match self {
-            Self::One(only) => found.push((only.worker, Target::new(only.client, only.qos))),
+            Self::One(only) => found.push(only.target()),
             Self::Many(all) => {
-                found.extend(all.iter().map(|(&(worker, client), &qos)| (worker, Target::new(client, qos))));
+                found.extend(all.iter().map(|(&key, &wanted)| Subscriber::of_parts((key, wanted)).target()));
             }
         }
     }

@@ -81,7 +81,7 @@ impl RouteTable {
         self.seed
     }
 
-    /// Leads `filter` to a client. A client has one subscription to a filter: the same again replaces the QoS.
+    /// Leads `filter` to a client. A client has one subscription to a filter: the same again replaces it.
     pub fn insert(
         &mut self,
         filter: &TopicFilter,
@@ -93,9 +93,9 @@ impl RouteTable {
         if self.subscriptions >= subscriptions_max && !self.get(filter).is_some_and(contains) {
             return Err(Refusal::SubscriptionsMax);
         }
-        let inserted = self.leaf(filter).insert(subscriber);
-        self.note_insertion(filter, inserted, subscriber);
-        Ok(inserted)
+        let before = self.leaf(filter).insert(subscriber);
+        self.note_insertion(filter, before, subscriber);
+        Ok(before.map_or(Inserted::New, |before| Inserted::Replaced(before.qos)))
     }
 
     /// Ends a client's subscription to `filter`; false when it had none.
@@ -125,7 +125,7 @@ impl RouteTable {
     }
 
     /// Everyone who wants `topic`. A client with several subscriptions that match is there once, with the highest QoS
-    /// of them [MQTT-3.3.5-1].
+    /// of them [MQTT-3.3.4-2], and special if any of them is.
     ///
     /// The work is at most one look at each node of the trie, and the sorting of what was found.
     #[must_use]
@@ -145,12 +145,11 @@ impl RouteTable {
         }
         self.wildcard.matches(topic, nodes, take);
         if filters > 1 {
-            // Within a client the QoS decides, as it is the lowest part of a target: the last of a client is its best.
             found.sort_unstable();
             found.dedup_by(|next, kept| {
                 let same = kept.0 == next.0 && kept.1.client() == next.1.client();
                 if same {
-                    kept.1 = next.1;
+                    kept.1 = kept.1.merged(next.1);
                 }
                 same
             });
@@ -207,11 +206,11 @@ impl RouteTable {
         Some(result)
     }
 
-    fn note_insertion(&mut self, filter: &TopicFilter, inserted: Inserted, subscriber: Subscriber) {
-        if inserted == Inserted::New {
+    fn note_insertion(&mut self, filter: &TopicFilter, before: Option<Subscriber>, now: Subscriber) {
+        if before.is_none() {
             self.subscriptions += 1;
         }
-        if inserted != Inserted::Replaced(subscriber.qos) {
+        if before != Some(now) {
             self.bump(filter);
         }
     }

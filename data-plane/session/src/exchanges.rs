@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use contract::refusal::Refusal;
 use mqtt::PacketId;
 
 /// Acknowledgements that may be owed at one time: one for each packet identifier.
@@ -19,11 +20,21 @@ pub(crate) enum Acknowledgement {
     RecAgain,
 }
 
+/// What an acknowledgement says of the message. 3.1.1 can only say that it was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    Taken,
+    /// Nobody is subscribed to its topic.
+    Unmatched,
+    Refused(Refusal),
+}
+
 /// An acknowledgement that cannot be sent yet.
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     packet_id: PacketId,
     acknowledgement: Acknowledgement,
+    answer: Answer,
     /// It only waits for those before it.
     is_due: bool,
 }
@@ -33,7 +44,10 @@ struct Owed {
 pub(crate) struct Exchanges {
     /// In the order of the messages.
     owed: VecDeque<Owed>,
-    /// Messages of QoS 2 that have come and are not released.
+    /// How many of them are of QoS 1.
+    owed_once: usize,
+    /// Messages of QoS 2 that have come on this connection and are not released. Of a lasting session it is kept beside
+    /// the identifiers themselves, and in 5.0 alone: what came on an earlier connection counts for no quota.
     received: BTreeSet<PacketId>,
     /// Messages sent at QoS 2 and not yet received by the client.
     pub(crate) sent: Bitmap,
@@ -46,8 +60,21 @@ impl Exchanges {
         self.owed.len()
     }
 
-    pub(crate) fn owe(&mut self, packet_id: PacketId, acknowledgement: Acknowledgement, is_due: bool) {
-        self.owed.push_back(Owed { packet_id, acknowledgement, is_due });
+    /// Messages of QoS 1 and 2 that have come on this connection and are not acknowledged to the end
+    /// [MQTT-3.3.4-7].
+    pub(crate) fn quota_used(&self) -> usize {
+        self.owed_once + self.received.len()
+    }
+
+    pub(crate) fn owe(
+        &mut self,
+        packet_id: PacketId,
+        acknowledgement: Acknowledgement,
+        answer: Answer,
+        is_due: bool,
+    ) {
+        self.owed_once += usize::from(acknowledgement == Acknowledgement::Ack);
+        self.owed.push_back(Owed { packet_id, acknowledgement, answer, is_due });
     }
 
     /// The acknowledgement of a message may be sent, once those before it were. With the same identifier twice it is
@@ -59,22 +86,38 @@ impl Exchanges {
         }
     }
 
+    /// The message that the oldest acknowledgement waits for under this identifier will not be safe: it is refused, in
+    /// its place. The answer is its kind; `None`: none waits.
+    pub(crate) fn make_refused(&mut self, packet_id: PacketId, refusal: Refusal) -> Option<Acknowledgement> {
+        let waiting = self.owed.iter_mut().find(|owed| owed.packet_id == packet_id && !owed.is_due)?;
+        waiting.is_due = true;
+        waiting.answer = Answer::Refused(refusal);
+        Some(waiting.acknowledgement)
+    }
+
     /// Takes the acknowledgement of a message that has just become safe, if it is the next one: mostly it is.
     #[inline]
-    pub(crate) fn settle_next(&mut self, packet_id: PacketId) -> Option<Acknowledgement> {
+    pub(crate) fn settle_next(&mut self, packet_id: PacketId) -> Option<(Acknowledgement, Answer)> {
         let next = self.owed.front().filter(|owed| owed.packet_id == packet_id && !owed.is_due)?;
-        let acknowledgement = next.acknowledgement;
-        self.owed.pop_front();
-        Some(acknowledgement)
+        let settled = (next.acknowledgement, next.answer);
+        self.pop();
+        Some(settled)
     }
 
     /// Takes the next acknowledgement that is to be sent now.
     #[inline]
-    pub(crate) fn next_due(&mut self) -> Option<(PacketId, Acknowledgement)> {
+    pub(crate) fn next_due(&mut self) -> Option<(PacketId, Acknowledgement, Answer)> {
         let next = self.owed.front().filter(|owed| owed.is_due)?;
-        let due = (next.packet_id, next.acknowledgement);
-        self.owed.pop_front();
+        let due = (next.packet_id, next.acknowledgement, next.answer);
+        self.pop();
         Some(due)
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        if let Some(owed) = self.owed.pop_front() {
+            self.owed_once -= usize::from(owed.acknowledgement == Acknowledgement::Ack);
+        }
     }
 
     /// Whether an acknowledgement of this kind is owed.
@@ -95,14 +138,15 @@ impl Exchanges {
     }
 
     /// Forgets a message, and with it what was still to be said of its repetitions: the identifier may stand for
-    /// another message next.
-    pub(crate) fn release(&mut self, packet_id: PacketId) {
-        self.received.remove(&packet_id);
+    /// another message next. False when none was received under it.
+    pub(crate) fn release(&mut self, packet_id: PacketId) -> bool {
+        let was_received = self.received.remove(&packet_id);
         if !self.owed.is_empty() {
             self.owed.retain(|owed| {
                 owed.packet_id != packet_id || owed.acknowledgement != Acknowledgement::RecAgain
             });
         }
+        was_received
     }
 }
 

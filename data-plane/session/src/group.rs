@@ -15,6 +15,7 @@ mod pages;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use contract::shared_group::SharedStrategy;
 use engine::Pos;
 
 use crate::reading::Reading;
@@ -116,6 +117,11 @@ impl<M: Copy + Ord> Group<M> {
             self.pending.remove(&pos);
             self.give_back(pos);
         }
+    }
+
+    /// How it is decided whose turn it is; to begin with they take turns.
+    pub fn set_strategy(&mut self, strategy: SharedStrategy) {
+        self.members.set_strategy(strategy);
     }
 
     /// Whose turn it is to get the message at `pos`; `None`: nobody has room, or too much is open. Then the message is

@@ -24,6 +24,7 @@ pub(crate) use sending::{Flight, Sending, Step};
 pub(crate) use subscriptions::{Grant, Subscriptions, is_shared};
 
 use crate::Will;
+use crate::granted::{Granted, Special};
 use crate::rules::Rules;
 
 /// Acknowledgements after which progress is written down.
@@ -144,9 +145,9 @@ impl Lasting {
         &self.owner
     }
 
-    /// Each filter with the QoS granted and the position from which on it holds, in the order of the filters.
-    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&TopicFilter, Qos, Pos)> {
-        self.subscriptions.iter().map(|(filter, held)| (filter, held.qos, held.since))
+    /// Each filter with what was granted and the position from which on it holds, in the order of the filters.
+    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&TopicFilter, Granted, Pos)> {
+        self.subscriptions.iter().map(|(filter, held)| (filter, held.granted, held.since))
     }
 
     /// The filters that a replay has to look for, each with the position before which nothing counts for it: those with
@@ -154,7 +155,7 @@ impl Lasting {
     /// filter may come twice. Shared ones are not among them: their group looks for what they want.
     pub fn replay_filters(&self) -> impl Iterator<Item = (&TopicFilter, Pos)> {
         let held = self.subscriptions.iter();
-        let held = held.filter(|(filter, held)| held.qos != Qos::AtMostOnce && !is_shared(filter));
+        let held = held.filter(|(filter, held)| held.granted.qos() != Qos::AtMostOnce && !is_shared(filter));
         let ended = self.subscriptions.ended().iter().filter(|_| self.sending.unsent() > 0);
         held.map(|(filter, held)| (filter, held.since)).chain(ended.map(|(filter, _)| (filter, Pos::START)))
     }
@@ -275,16 +276,16 @@ impl Lasting {
         self.received.insert(packet_id, stamp);
     }
 
-    /// The client releases a message. The answer is the change that has to be safe before it is told so; `None`: none
-    /// has.
-    pub(crate) fn release(&mut self, packet_id: PacketId) -> Option<Stamp> {
-        let stamp = match self.received.remove(&packet_id) {
-            Some(None) => None,
-            Some(Some(_)) => Some(self.changes.make(Part::Received)),
+    /// The client releases a message. The answer is whether one was received, and the change that has to be safe before
+    /// it is told so; `None`: none has.
+    pub(crate) fn release(&mut self, packet_id: PacketId) -> (bool, Option<Stamp>) {
+        let (was_received, stamp) = match self.received.remove(&packet_id) {
+            Some(None) => (true, None),
+            Some(Some(_)) => (true, Some(self.changes.make(Part::Received))),
             // It may have been released a moment ago, on the connection before.
-            None => self.changes.unsafe_stamp(Part::Received),
+            None => (false, self.changes.unsafe_stamp(Part::Received)),
         };
-        stamp.filter(|_| self.rules().release_before_complete)
+        (was_received, stamp.filter(|_| self.rules().release_before_complete))
     }
 }
 
@@ -293,6 +294,20 @@ impl Lasting {
     /// The QoS granted for messages of the log from a position on.
     pub(crate) fn granted(&self, topic: &str, pos: Pos) -> Grant {
         self.subscriptions.grant_for(topic, pos)
+    }
+
+    /// What all subscriptions that match ask for together; to be asked only if [any](Self::has_special) has options or
+    /// an identifier.
+    pub(crate) fn special(&self, topic: &str, pos: Option<Pos>, is_own: bool) -> Option<Special> {
+        self.subscriptions.special_for(topic, pos, is_own)
+    }
+
+    pub(crate) const fn has_special(&self) -> bool {
+        self.subscriptions.has_special()
+    }
+
+    pub(crate) fn find_granted(&self, filter: &TopicFilter) -> Option<Granted> {
+        self.subscriptions.find(filter)
     }
 
     pub(crate) fn holds(&self, filter: &TopicFilter) -> bool {
@@ -304,8 +319,8 @@ impl Lasting {
         self.subscriptions.has_room(filter)
     }
 
-    pub(crate) fn subscribe(&mut self, filter: TopicFilter, qos: Qos, since: Pos) {
-        self.subscriptions.insert(filter, qos, since);
+    pub(crate) fn subscribe(&mut self, filter: TopicFilter, granted: Granted, since: Pos) {
+        self.subscriptions.insert(filter, granted, since);
         self.changes.make(Part::Session);
     }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt::PublishForm;
+use contract::time::UnixMillis;
+
+use crate::message::Kept;
 
 /// Why a message did not reach a client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -14,11 +16,21 @@ pub enum DropReason {
     OutboxBytes,
     /// No PUBLISH packet can hold it.
     TooLong,
+    /// It is larger than the client said that it takes [MQTT-3.1.2-24], and is passed over [MQTT-3.1.2-25].
+    ClientPacketBytes,
+    /// Its time is over [MQTT-3.3.2-5].
+    MessageExpired,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: &[Self] = &[Self::OutboxMessages, Self::OutboxBytes, Self::TooLong];
+    pub const ALL: &[Self] = &[
+        Self::OutboxMessages,
+        Self::OutboxBytes,
+        Self::TooLong,
+        Self::ClientPacketBytes,
+        Self::MessageExpired,
+    ];
 
     /// The name in counters and events.
     #[must_use]
@@ -27,6 +39,8 @@ impl DropReason {
             Self::OutboxMessages => "outbox_messages_max",
             Self::OutboxBytes => "outbox_bytes_max",
             Self::TooLong => "message_too_long",
+            Self::ClientPacketBytes => "client_packet_bytes_max",
+            Self::MessageExpired => "message_expired",
         }
     }
 }
@@ -34,7 +48,7 @@ impl DropReason {
 /// The waiting messages, oldest first. Their bytes are shared with everyone else who waits for the same message.
 #[derive(Default, Debug)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<Arc<PublishForm>>,
+    waiting: VecDeque<Arc<Kept>>,
     bytes: usize,
 }
 
@@ -47,15 +61,23 @@ impl Outbox {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, form: Arc<PublishForm>) {
-        self.bytes += form.size_bytes();
-        self.waiting.push_back(form);
+    pub(crate) fn push(&mut self, message: Arc<Kept>) {
+        self.bytes += message.form.size_bytes();
+        self.waiting.push_back(message);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Arc<PublishForm>> {
-        let form = self.waiting.pop_front()?;
-        debug_assert!(self.bytes >= form.size_bytes(), "added when it was pushed");
-        self.bytes -= form.size_bytes();
-        Some(form)
+    pub(crate) fn pop(&mut self) -> Option<Arc<Kept>> {
+        let message = self.waiting.pop_front()?;
+        debug_assert!(self.bytes >= message.form.size_bytes(), "added when it was pushed");
+        self.bytes -= message.form.size_bytes();
+        Some(message)
+    }
+
+    /// Takes out the next one if its time is over; the answer is its bytes.
+    pub(crate) fn pop_if_over(&mut self, now: impl FnOnce() -> UnixMillis) -> Option<usize> {
+        let next = self.waiting.front().filter(|next| next.expires_at.is_some())?;
+        let is_over = next.is_over(now());
+        let message = if is_over { self.pop() } else { None };
+        message.map(|message| message.form.size_bytes())
     }
 }

@@ -2,33 +2,33 @@
 
 mod acknowledge;
 mod attached;
+mod delivering;
 mod gates;
 mod lasting;
 mod replaying;
 mod shared;
+mod subscribing;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::num::NonZeroU16;
 
-use contract::qos::Qos;
 use contract::refusal::Refusal;
-use contract::subscription::REPLAY_PREFIX;
-use contract::topic::{self, TopicFilter};
+use contract::topic::TopicFilter;
 use engine::Pos;
-use mqtt::{Packet, PacketId, Subscribe, Unsubscribe, encode};
+use mqtt::{Disconnect, Packet, ReasonCode, Version, encode};
 
+use crate::aliases::{Alias, Ours, Theirs};
 use crate::bounds::Bounds;
 use crate::exchanges::Exchanges;
+use crate::granted::Granted;
 use crate::in_flight::InFlight;
-use crate::lasting::{Lasting, Part, Stamp};
-use crate::message::Message;
+use crate::lasting::Lasting;
 use crate::outbox::{DropReason, Outbox};
-use crate::rules::Rules;
 use crate::sink::{Close, Sink};
 use crate::time::Millis;
+use crate::v5::{ClientSide, V5};
 use crate::will::Will;
-use attached::{Attached, Launch};
-use gates::Effect;
+use attached::Attached;
 use shared::Shared;
 
 pub use shared::SHARED_QOS_MAX;
@@ -36,12 +36,43 @@ pub use shared::SHARED_QOS_MAX;
 /// What a CONNECT and the instance's limits say about a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
+    /// That of the connection; a kept session may have had another before.
+    pub version: Version,
     /// As the client asked; 0 turns it off, which is then held to the longest that the instance allows.
     pub keep_alive_secs: u16,
     /// See [`Will::accept`].
     pub will: Option<Box<Will>>,
     /// See [`Bounds::from`].
     pub bounds: Bounds,
+    /// What the client said of itself; of 3.1.1 the default.
+    pub client: ClientSide,
+    /// Seconds that the session outlives its connection, held to the instance's limit. 0: it ends with it, see
+    /// [`Session::attach`]. Of a [new](Session::new) one it is of no meaning.
+    pub expiry_secs: u32,
+    /// What the client may change that to when it says DISCONNECT, at most.
+    pub expiry_secs_max: u32,
+    /// The highest topic alias that the client was told it may use; 0: none.
+    pub server_alias_max: u16,
+    /// Messages of QoS 1 and 2 that the client was told it may have unacknowledged; never 0, and of no meaning in 3.1.1.
+    pub receive_max: u16,
+}
+
+impl Settings {
+    /// Without a will and with what is announced when nothing is: no alias, any number of messages.
+    #[must_use]
+    pub fn new(version: Version, bounds: Bounds) -> Self {
+        Self {
+            version,
+            keep_alive_secs: 0,
+            will: None,
+            bounds,
+            client: ClientSide::default(),
+            expiry_secs: 0,
+            expiry_secs_max: u32::MAX,
+            server_alias_max: 0,
+            receive_max: u16::MAX,
+        }
+    }
 }
 
 /// How the connection of a session ended, as its surroundings saw it.
@@ -79,12 +110,19 @@ pub struct EndedSession {
     pub shared: Vec<(u64, Pos)>,
 }
 
-/// One connected client of MQTT 3.1.1.
+/// One connected client of MQTT 3.1, 3.1.1 or 5.0.
 #[derive(Debug)]
 pub struct Session {
     heard_at: Millis,
     keep_alive_millis: u32,
     closed: Option<Close>,
+    version: Version,
+    /// The client may be sent topic aliases.
+    has_aliases: bool,
+    /// The largest packet that the client takes.
+    packet_bytes_max: u32,
+    /// Messages of QoS 2 of the client that may be unreleased.
+    received_max: u16,
     bounds: Bounds,
     in_flight: InFlight,
     /// There only while something waits, and then as many messages are in flight as may be.
@@ -93,25 +131,44 @@ pub struct Session {
     exchanges: Option<Box<Exchanges>>,
     /// Those that end with the connection: of a clean session all, of a lasting one its replays. Ordered, so that what
     /// is done for each of them is done in the same order everywhere.
-    subscriptions: BTreeMap<TopicFilter, Qos>,
+    subscriptions: BTreeMap<TopicFilter, Granted>,
     will: Option<Box<Will>>,
     /// There while the client has messages of groups unacknowledged.
     shared: Option<Box<Shared>>,
     /// There for a session that outlives its connection: then subscriptions, will and what is in flight are in it.
     attached: Option<Box<Attached>>,
+    /// There in 5.0.
+    v5: Option<Box<V5>>,
 }
 
 impl Session {
     /// The clean session of a client whose CONNECT was accepted at `now`.
     #[must_use]
     pub fn new(now: Millis, settings: Settings) -> Self {
-        let Settings { keep_alive_secs, will, bounds } = settings;
+        let Settings { version, keep_alive_secs, will, mut bounds, client, .. } = settings;
         let longest = bounds.keep_alive_secs_max;
         let keep_alive_secs = if keep_alive_secs == 0 { longest } else { keep_alive_secs.min(longest) };
+        let received_max = bounds.in_flight_max;
+        // [MQTT-3.3.4-9]
+        bounds.in_flight_max = bounds.in_flight_max.min(client.receive_max).max(1);
+        let v5 = version.is_v5().then(|| {
+            Box::new(V5 {
+                client,
+                receive_max: settings.receive_max,
+                expiry_secs_max: settings.expiry_secs_max,
+                ends_with_connection: true,
+                theirs: Theirs::new(settings.server_alias_max),
+                ours: Ours::new(client.topic_alias_max),
+            })
+        });
         Self {
             heard_at: now,
             keep_alive_millis: u32::from(keep_alive_secs) * 1500,
             closed: None,
+            version,
+            has_aliases: v5.as_ref().is_some_and(|v5| v5.ours.is_some()),
+            packet_bytes_max: client.packet_bytes_max.unwrap_or(u32::MAX),
+            received_max,
             bounds,
             in_flight: InFlight::new(bounds.in_flight_max),
             outbox: None,
@@ -120,6 +177,7 @@ impl Session {
             will,
             shared: None,
             attached: None,
+            v5,
         }
     }
 
@@ -132,61 +190,21 @@ impl Session {
         self.heard_at = now;
         match packet {
             Packet::Publish(publish) => self.on_publish(&publish, sink),
-            Packet::PubAck(packet_id) => self.on_puback(packet_id, sink),
+            // A client may say that it did not take it; it is acknowledged all the same [MQTT-4.4.0-2].
+            Packet::PubAck(packet_id, _) => self.on_puback(packet_id, sink),
             Packet::Subscribe(subscribe) => self.on_subscribe(subscribe, sink),
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(&unsubscribe, sink),
             Packet::PingReq => encode::pingresp(sink.output()),
-            Packet::Disconnect => self.close(Close::Disconnected, sink),
-            Packet::PubRec(packet_id) => self.on_pubrec(packet_id, sink),
-            Packet::PubRel(packet_id) => self.on_pubrel(packet_id, sink),
-            Packet::PubComp(packet_id) => self.on_pubcomp(packet_id, sink),
-        }
-    }
-
-    /// A message for this client, on a subscription that was granted `granted`.
-    ///
-    /// At QoS 0 it is copied into `output`. At QoS 1 and 2 it gets a packet identifier; when as many messages are in flight
-    /// as may be, it waits. Where either would be more than the client's bounds, it is dropped. A message is counted
-    /// here, once, whether it is sent at once or later.
-    #[inline]
-    pub fn deliver(&mut self, message: &mut Message<'_>, granted: Qos, output: &mut Vec<u8>) -> Delivered {
-        let qos = message.qos_for(granted);
-        let form = message.form(qos);
-        let size = form.size_bytes();
-        let waiting = self.waiting_bytes();
-        if size == 0 {
-            return Delivered::Dropped(DropReason::TooLong);
-        }
-        if output.len() + waiting + size > self.bounds.outbox_bytes_max as usize {
-            return Delivered::Dropped(DropReason::OutboxBytes);
-        }
-        if qos == Qos::AtMostOnce {
-            form.append_to(output, None);
-        } else if self.attached.is_some() {
-            return self.deliver_relayed(message, qos, size, output);
-        } else if let Some(packet_id) = self.in_flight.take() {
-            debug_assert!(self.outbox.is_none(), "what waits goes first");
-            if qos == Qos::ExactlyOnce {
-                self.note_exactly_once(packet_id);
+            Packet::Disconnect(disconnect) => self.on_disconnect(&disconnect, sink),
+            Packet::PubRec(packet_id, reason) => self.on_pubrec(packet_id, reason.is_error(), sink),
+            Packet::PubRel(packet_id, _) => self.on_pubrel(packet_id, sink),
+            Packet::PubComp(packet_id, _) => self.on_pubcomp(packet_id, sink),
+            Packet::Auth(auth) => {
+                if let Err(refusal) = sink.auth(&auth) {
+                    self.refuse(refusal, sink);
+                }
             }
-            form.append_to(output, Some(packet_id));
-        } else {
-            return self.wait(message, qos, size);
         }
-        Delivered::Sent(bytes(size))
-    }
-
-    /// A message that was kept for its topic, made by [`Rendering::retained`](crate::Rendering::retained), to a new
-    /// subscription. To a lasting session it goes like a message that is in no log: what is lost with the connection
-    /// comes again with the next SUBSCRIBE.
-    pub fn deliver_retained(
-        &mut self,
-        message: &mut Message<'_>,
-        granted: Qos,
-        output: &mut Vec<u8>,
-    ) -> Delivered {
-        debug_assert!(message.is_retained(), "made as one");
-        self.deliver(message, granted, output)
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called if no packet comes before: one and a half times the keep
@@ -205,20 +223,24 @@ impl Session {
         }
     }
 
-    /// The connection is gone. The will is to be published unless DISCONNECT came [MQTT-3.1.2-8], [MQTT-3.1.2-10]; that
-    /// of a lasting session may have to wait, see [`Lasting::due`].
+    /// The connection is gone. The will is to be published unless a DISCONNECT has voided it [MQTT-3.1.2-8],
+    /// [MQTT-3.1.2-10]; that of a lasting session may have to wait, see [`Lasting::due`]. What is lasting and has an
+    /// expiry of 0 seconds is over, and is to be deleted at once.
     #[must_use]
     pub fn end(self, ended: Ended) -> EndedSession {
         let is_due = match (ended, self.closed) {
-            (Ended::NodeStopping, _) | (Ended::Closed, Some(Close::Disconnected)) => false,
-            (Ended::Closed, Some(Close::Refused(_)) | None) => true,
+            (Ended::NodeStopping, _) | (Ended::Closed, Some(Close::Disconnected { with_will: false })) => {
+                false
+            }
+            (Ended::Closed, Some(Close::Refused(_) | Close::Disconnected { with_will: true }) | None) => true,
         };
         let shared = self.shared.map_or_else(Vec::new, |shared| shared.into_flights().collect());
         let Some(attached) = self.attached else {
             return EndedSession { will: self.will.filter(|_| is_due), lasting: None, shared };
         };
         let mut lasting = attached.detach();
-        let is_due = is_due && lasting.will().is_some_and(|will| will.delay_secs == 0);
+        let waits = |will: &Will| will.delay_secs > 0 && lasting.expiry_secs() > 0;
+        let is_due = is_due && lasting.will().is_some_and(|will| !waits(will));
         let will = if is_due { lasting.take_will() } else { None };
         EndedSession { will, lasting: Some(lasting), shared }
     }
@@ -230,11 +252,11 @@ impl Session {
         self.closed.is_some()
     }
 
-    /// What the client is subscribed to, each with the QoS granted, in the order of the filters.
-    pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, Qos)> {
+    /// What the client is subscribed to, each with what was granted, in the order of the filters.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, Granted)> {
         let lasting = self.lasting().into_iter().flat_map(Lasting::subscriptions);
-        let clean = self.subscriptions.iter().map(|(filter, &qos)| (filter, qos));
-        clean.chain(lasting.map(|(filter, qos, _)| (filter, qos)))
+        let clean = self.subscriptions.iter().map(|(filter, &granted)| (filter, granted));
+        clean.chain(lasting.map(|(filter, granted, _)| (filter, granted)))
     }
 
     /// The will, as long as it stands.
@@ -269,88 +291,59 @@ impl Session {
     }
 }
 
-// --- packets ---
+// --- the connection ---
 impl Session {
-    fn on_subscribe(&mut self, subscribe: Subscribe, sink: &mut impl Sink) {
-        let Subscribe { packet_id, filters } = subscribe;
-        if filters.len() > usize::from(self.bounds.filters_per_packet_max) {
-            return self.refuse(Refusal::FiltersPerPacketMax, sink);
-        }
-        let mut granted = Vec::with_capacity(filters.len());
-        for (filter, asked) in filters {
-            granted.push(match self.subscribe(filter, asked, sink) {
-                Ok(qos) => Some(qos),
-                Err(refusal) => {
-                    sink.refused(refusal);
-                    None
-                }
-            });
-        }
-        match self.gated(Part::Session, |rules| rules.subscribe_before_suback) {
-            Some((attached, stamp)) => attached.gate(stamp, Effect::SubAck(packet_id, granted.into())),
-            None => encode::suback(sink.output(), packet_id, granted.into_iter()),
+    /// The version of the connection.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What the client said of itself; of 3.1.1 what holds for everybody.
+    #[must_use]
+    pub fn client_side(&self) -> ClientSide {
+        self.v5.as_ref().map_or_else(ClientSide::default, |v5| v5.client)
+    }
+
+    /// The topic that an alias of the client stands for. [`handle`](Self::handle) puts it into a message that has none,
+    /// and takes one that has been put there as well.
+    #[must_use]
+    pub fn topic_of_alias(&self, alias: NonZeroU16) -> Option<&str> {
+        self.v5.as_ref()?.theirs.find(alias)
+    }
+
+    /// Whether the client of 5.0 is to be told something in so many words, in a packet with so many bytes besides
+    /// [MQTT-3.1.2-29].
+    fn wants_words(&self, size: usize, words: &str) -> bool {
+        let is_wanted = self.v5.as_ref().is_some_and(|v5| v5.client.wants_problem_info);
+        // The identifier of the property and the length of the text.
+        is_wanted && size + words.len() + 3 <= self.packet_bytes_max as usize
+    }
+
+    fn find_alias(&mut self, topic: &str) -> Option<Alias> {
+        self.v5.as_mut()?.ours.as_mut()?.find(topic)
+    }
+
+    fn note_alias(&mut self, alias: Alias, topic: &str) {
+        if let Some(ours) = self.v5.as_mut().and_then(|v5| v5.ours.as_mut()) {
+            ours.note(alias, topic);
         }
     }
 
-    fn subscribe(&mut self, filter: TopicFilter, asked: Qos, sink: &mut impl Sink) -> Result<Qos, Refusal> {
-        if filter.as_str().len() > usize::from(self.bounds.topic_bytes_max) {
-            return Err(Refusal::TopicBytesMax);
-        }
-        if topic::levels(filter.as_str()) > usize::from(self.bounds.topic_levels_max) {
-            return Err(Refusal::TopicLevelsMax);
-        }
-        let stored = self.lasting().map_or(0, |lasting| lasting.subscriptions().len());
-        let is_stored = self.lasting().is_some_and(|lasting| lasting.holds(&filter));
-        let is_held = is_stored || self.subscriptions.contains_key(&filter);
-        let held = stored + self.subscriptions.len();
-        if held >= self.bounds.subscriptions_max as usize && !is_held {
-            return Err(Refusal::ClientSubscriptionsMax);
-        }
-        if self.lasting().is_some_and(|lasting| !lasting.has_room_for(&filter)) {
-            return Err(Refusal::ClientSubscriptionsMax);
-        }
-        let granted = sink.subscribe(&filter, asked)?.min(asked);
-        let is_stored = !ends_with_connection(&filter);
-        match self.lasting_mut().filter(|_| is_stored) {
-            None => drop(self.subscriptions.insert(filter, granted)),
-            Some(lasting) => {
-                let since = sink.since(&filter);
-                lasting.subscribe(filter, granted, since);
+    /// Any reason but that the client goes in peace keeps its will [MQTT-3.14.4-3]. In 5.0 it may say anew how long its
+    /// session lasts, unless CONNECT said that it ends with the connection [MQTT-3.14.2-2].
+    fn on_disconnect(&mut self, disconnect: &Disconnect<'_>, sink: &mut impl Sink) {
+        if let (Some(secs), Some(v5)) = (disconnect.session_expiry_secs, &self.v5) {
+            if secs > 0 && v5.ends_with_connection {
+                return self.refuse(Refusal::ProtocolError, sink);
+            }
+            let secs = secs.min(v5.expiry_secs_max);
+            if let Some(lasting) = self.lasting_mut() {
+                lasting.set_expiry_secs(secs);
             }
         }
-        Ok(granted)
-    }
-
-    fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe, sink: &mut impl Sink) {
-        if unsubscribe.filters.len() > usize::from(self.bounds.filters_per_packet_max) {
-            return self.refuse(Refusal::FiltersPerPacketMax, sink);
-        }
-        for filter in &unsubscribe.filters {
-            if self.withdraw(filter) {
-                sink.unsubscribe(filter);
-            }
-        }
-        // Also when there was nothing to end [MQTT-3.10.4-5].
-        let packet_id = unsubscribe.packet_id;
-        match self.gated(Part::Session, |rules| rules.subscribe_before_suback) {
-            Some((attached, stamp)) => attached.gate(stamp, Effect::UnsubAck(packet_id)),
-            None => encode::unsuback(sink.output(), packet_id),
-        }
-    }
-
-    /// Ends a subscription without a word to the client, because the right to it has gone or its source has. False when
-    /// it is not held.
-    pub fn withdraw(&mut self, filter: &TopicFilter) -> bool {
-        let was_volatile = self.subscriptions.remove(filter).is_some();
-        was_volatile || self.lasting_mut().is_some_and(|lasting| lasting.unsubscribe(filter))
-    }
-
-    /// The change of a part that an answer has to wait for, unless a test has broken that rule; `None`: it need not
-    /// wait.
-    fn gated(&mut self, part: Part, rule: impl Fn(Rules) -> bool) -> Option<(&mut Attached, Stamp)> {
-        let attached = self.attached.as_deref_mut()?;
-        let stamp = attached.lasting.changes.unsafe_stamp(part)?;
-        rule(attached.lasting.rules()).then_some((attached, stamp))
+        let with_will = disconnect.reason != ReasonCode::Success;
+        self.close(Close::Disconnected { with_will }, sink);
     }
 
     #[cold]
@@ -361,7 +354,7 @@ impl Session {
     fn close(&mut self, close: Close, sink: &mut impl Sink) {
         debug_assert!(self.closed.is_none(), "closed once");
         self.closed = Some(close);
-        if close == Close::Disconnected {
+        if close == (Close::Disconnected { with_will: false }) {
             self.will = None;
             if let Some(lasting) = self.lasting_mut() {
                 lasting.set_will(None);
@@ -369,77 +362,6 @@ impl Session {
         }
         sink.close(close);
     }
-}
-
-// --- the outbox ---
-impl Session {
-    #[cold]
-    fn wait(&mut self, message: &mut Message<'_>, qos: Qos, size: usize) -> Delivered {
-        if self.waiting() >= self.bounds.outbox_messages_max as usize {
-            return Delivered::Dropped(DropReason::OutboxMessages);
-        }
-        self.outbox.get_or_insert_default().push(message.keep(qos));
-        Delivered::Waiting(bytes(size))
-    }
-
-    /// A message of QoS 1 or 2 that is in no log, for a lasting session: it is in flight without a position, and lost
-    /// with the connection. At QoS 2 its identifier has to be safe before it is sent all the same, since the client
-    /// remembers it.
-    fn deliver_relayed(
-        &mut self,
-        message: &mut Message<'_>,
-        qos: Qos,
-        size: usize,
-        output: &mut Vec<u8>,
-    ) -> Delivered {
-        let attached = self.attached.as_deref_mut().filter(|it| it.has_window() && self.outbox.is_none());
-        match attached.and_then(|attached| attached.launch(None, qos, || message.keep(qos))) {
-            None => self.wait(message, qos, size),
-            Some(Launch::Gated) => Delivered::Waiting(bytes(size)),
-            Some(Launch::Now(packet_id)) => {
-                message.form(qos).append_to(output, Some(packet_id));
-                Delivered::Sent(bytes(size))
-            }
-        }
-    }
-
-    #[cold]
-    fn note_exactly_once(&mut self, packet_id: PacketId) {
-        self.exchanges.get_or_insert_default().sent.insert(packet_id);
-    }
-
-    #[cold]
-    fn send_waiting(&mut self, sink: &mut impl Sink) {
-        let Some(outbox) = &mut self.outbox else { return };
-        if let Some(attached) = self.attached.as_deref_mut() {
-            while attached.has_window() {
-                let Some(form) = outbox.pop() else { break };
-                if let Some(Launch::Now(packet_id)) = attached.launch(None, form.qos(), || Arc::clone(&form))
-                {
-                    sink.release(&form, Some(packet_id));
-                }
-            }
-        }
-        while !self.in_flight.is_full() && self.attached.is_none() {
-            let Some(form) = outbox.pop() else { break };
-            let packet_id = self.in_flight.take();
-            if form.qos() == Qos::ExactlyOnce
-                && let Some(packet_id) = packet_id
-            {
-                self.exchanges.get_or_insert_default().sent.insert(packet_id);
-            }
-            sink.release(&form, packet_id);
-        }
-        if outbox.len() == 0 {
-            self.outbox = None;
-        }
-    }
-}
-
-/// Whether a subscription is never stored: a replay begins at a time, and again at that time only if it is asked for
-/// again.
-fn ends_with_connection(filter: &TopicFilter) -> bool {
-    filter.as_str().starts_with(REPLAY_PREFIX)
 }
 
 /// A packet's size as it is counted: no packet has more bytes than 32 bits can say.

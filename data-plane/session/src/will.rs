@@ -18,13 +18,24 @@ pub struct Will {
     /// For so long it waits whether the client comes back, in seconds; no longer than its session lasts. 3.1.1 has no
     /// word for it: 0.
     pub delay_secs: u32,
+    /// So many seconds after it was published nobody gets it any more; `None`: there is no such time.
+    pub expiry_secs: Option<u32>,
+    /// The properties that go to every subscriber unaltered, as they stand in [`Content`](mqtt::Content); mostly none.
+    pub content: Box<[u8]>,
 }
 
 impl Will {
     /// Keeps the will of a CONNECT.
     pub fn accept(will: &mqtt::Will<'_>) -> Result<Box<Self>, Refusal> {
         let topic = will.topic.parse().map_err(|_| Refusal::MalformedPacket)?;
-        let payload = will.payload.into();
-        Ok(Box::new(Self { topic, payload, qos: will.qos, retain: will.retain, delay_secs: 0 }))
+        Ok(Box::new(Self {
+            topic,
+            payload: will.payload.into(),
+            qos: will.qos,
+            retain: will.retain,
+            delay_secs: will.delay_secs,
+            expiry_secs: will.expiry_secs,
+            content: will.content.plain(&mut Vec::new()).as_bytes().into(),
+        }))
     }
 }

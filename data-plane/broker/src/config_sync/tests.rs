@@ -15,6 +15,7 @@ use contract::grant::Grants;
 use contract::ids::{CredentialId, NodeId, RevocationId, TenantId, TimelineId};
 use contract::limits::InstanceLimits;
 use contract::revocation::{Revocation, TokenSelector};
+use contract::shared_group::SharedStrategy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -157,6 +158,7 @@ fn instance() -> Document {
         authentication: Vec::new(),
         durability: DurabilityClass::default(),
         queue_overflow: QueueOverflow::default(),
+        shared_strategy: SharedStrategy::default(),
         limits: InstanceLimits::default(),
     })
 }

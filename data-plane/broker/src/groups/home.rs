@@ -30,6 +30,8 @@ pub(crate) struct Home {
     /// The connected members, as they were when `seen` was the group's version.
     granted: RefCell<BTreeMap<MemberKey, Qos>>,
     seen: Cell<Option<u64>>,
+    /// The epoch of the rules that say whose turn it is.
+    epoch: Cell<Option<u64>>,
     /// A member has a lasting session: then how far the group has come is stored.
     pub(super) is_lasting: Cell<bool>,
     /// Members that were passed over since there was no room on the way to their workers.
@@ -85,6 +87,11 @@ impl Home {
     /// Takes over who its members are, if that has changed. The answer is whether they have a lasting session now and had
     /// none before.
     fn refresh(&self) -> bool {
+        let epoch = self.instance.epoch.get();
+        if self.epoch.replace(Some(epoch)) != Some(epoch) {
+            let strategy = self.instance.rules().document.shared_strategy;
+            self.core.borrow_mut().set_strategy(strategy);
+        }
         if self.seen.get() == Some(self.group.version()) {
             return false;
         }
@@ -134,6 +141,7 @@ impl Worker {
             core: RefCell::new(core),
             granted: RefCell::default(),
             seen: Cell::new(None),
+            epoch: Cell::new(None),
             is_lasting: Cell::new(false),
             unreachable: RefCell::default(),
             asked: RefCell::default(),
@@ -352,6 +360,9 @@ impl Worker {
             qos,
             topic: message.topic().into(),
             payload: message.payload().into(),
+            retain: message.was_retain(),
+            content: message.content().as_bytes().into(),
+            expires_at: message.expires_at(),
         };
         self.say(worker, Mail::Deliver(Box::new(handed)));
         Outcome::Taken

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use contract::ids::InstanceId;
 use contract::qos::Qos;
+use contract::time::UnixMillis;
 use engine::Pos;
+use mqtt::Content;
 use router::{ClientKey, WorkerId};
 
 use super::SharedGroup;
+use crate::delivery::Passing;
 use crate::instances::Instance;
 use crate::worker::Worker;
 
@@ -44,6 +47,24 @@ pub(crate) struct Handed {
     pub(crate) qos: Qos,
     pub(crate) topic: Box<str>,
     pub(crate) payload: Box<[u8]>,
+    pub(crate) retain: bool,
+    pub(crate) content: Box<[u8]>,
+    pub(crate) expires_at: Option<UnixMillis>,
+}
+
+impl Handed {
+    /// The message that it is about.
+    pub(super) fn passing(&self) -> Passing<'_> {
+        Passing {
+            topic: &self.topic,
+            payload: &self.payload,
+            qos: self.qos,
+            retain: self.retain,
+            content: Content::from_stored(&self.content),
+            expires_at: self.expires_at,
+            publisher: "",
+        }
+    }
 }
 
 impl std::fmt::Debug for Mail {
@@ -63,7 +84,9 @@ impl Mail {
     fn bytes(&self) -> usize {
         MAIL_BYTES
             + match self {
-                Self::Deliver(handed) => handed.topic.len() + handed.payload.len() + MAIL_BYTES,
+                Self::Deliver(handed) => {
+                    handed.topic.len() + handed.payload.len() + handed.content.len() + MAIL_BYTES
+                }
                 Self::Done { positions, .. } | Self::Back { positions, .. } => size_of_val(&**positions),
                 Self::Ready { .. } | Self::Changed(..) => 0,
             }

@@ -10,13 +10,13 @@ use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
 use engine::{KEY_BYTES_MAX, Pos};
 use router::{ClientKey, WorkerId};
-use session::{Delivered, Message, SHARED_QOS_MAX, Session};
+use session::{Asked, Delivered, Granted, Message, SHARED_QOS_MAX, Session};
 
 use super::documents::document_key;
 use super::mail::{Handed, Mail};
 use super::registry::{GroupBounds, GroupText, Member, SharedGroup};
 use crate::client::Client;
-use crate::delivery::ROUND_OUTPUT_BYTES_MAX;
+use crate::delivery::{ROUND_OUTPUT_BYTES_MAX, Wanted, message};
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
 use crate::policy;
@@ -49,6 +49,8 @@ pub(crate) struct Joined {
 
 struct Belonging {
     group: Arc<SharedGroup>,
+    /// What the client was granted by its own SUBSCRIBE.
+    granted: Granted,
     /// It has said that it has no room.
     is_full: Cell<bool>,
 }
@@ -64,11 +66,21 @@ impl Joined {
         self.groups.borrow().iter().find(|it| it.group.text == *text).map(|it| it.group.start)
     }
 
-    fn add(&self, group: &Arc<SharedGroup>) {
+    /// What the client was granted for a group.
+    fn granted_for(&self, key: ClientKey) -> Option<Granted> {
+        self.groups.borrow().iter().find(|it| it.group.key == key).map(|it| it.granted)
+    }
+
+    fn add(&self, group: &Arc<SharedGroup>, granted: Granted) {
         let mut groups = self.groups.borrow_mut();
-        match groups.iter().find(|it| it.group.key == group.key) {
-            Some(held) => held.is_full.set(false),
-            None => groups.push(Belonging { group: Arc::clone(group), is_full: Cell::new(false) }),
+        match groups.iter_mut().find(|it| it.group.key == group.key) {
+            Some(held) => {
+                held.is_full.set(false);
+                held.granted = granted;
+            }
+            None => {
+                groups.push(Belonging { group: Arc::clone(group), granted, is_full: Cell::new(false) });
+            }
         }
     }
 
@@ -98,12 +110,12 @@ impl Worker {
         &self,
         client: &Client,
         wanted: GroupText<'_>,
-        asked: Qos,
+        asked: &Asked,
     ) -> Result<Qos, Refusal> {
         let instance = &client.instance;
         let rules = instance.rules();
-        let asked = asked.min(SHARED_QOS_MAX);
-        let granted = policy::subscribe_qos(&rules, client.proof.borrow().grants(), wanted.filter, asked)?;
+        let qos = asked.options.qos.min(SHARED_QOS_MAX);
+        let qos = policy::shared_qos(&rules, client.proof.borrow().grants(), wanted.filter, qos)?;
         if client.lasting().is_some() && document_key(wanted.text).len() > KEY_BYTES_MAX {
             return Err(Refusal::TopicBytesMax);
         }
@@ -112,12 +124,13 @@ impl Worker {
             groups_max: limits.shared_subscriptions_max,
             subscriptions_max: limits.subscriptions_max,
         };
+        let granted = asked.granted(qos);
         self.enter_group(client, wanted, granted, bounds, |home| self.node.crossing.committed(home))?;
-        Ok(granted)
+        Ok(qos)
     }
 
     /// A client has come back to its lasting session, which belongs to a group.
-    pub(crate) fn rejoin_group(&self, client: &Client, wanted: GroupText<'_>, granted: Qos, since: Pos) {
+    pub(crate) fn rejoin_group(&self, client: &Client, wanted: GroupText<'_>, granted: Granted, since: Pos) {
         // It was let in once, and is not counted anew. Its group is there: it had a member.
         if let Err(refusal) = self.enter_group(client, wanted, granted, GroupBounds::NONE, |_| since) {
             tracing::error!(reason = refusal.name(), "a shared filter of a kept session is refused");
@@ -128,15 +141,15 @@ impl Worker {
         &self,
         client: &Client,
         wanted: GroupText<'_>,
-        granted: Qos,
+        granted: Granted,
         bounds: GroupBounds,
         start: impl FnOnce(WorkerId) -> Pos,
     ) -> Result<(), Refusal> {
         let instance = &client.instance;
         let connection = Some((self.id, client.key));
-        let member = Member { connection, granted, is_lasting: client.lasting().is_some() };
+        let member = Member { connection, granted: granted.qos(), is_lasting: client.lasting().is_some() };
         let group = instance.shared.join_group(wanted, &client.client_id, member, bounds, start)?;
-        client.stored_or_new().joined.add(&group);
+        client.stored_or_new().joined.add(&group, granted);
         self.tell_home(instance, &group);
         if group.home != self.id {
             self.say(group.home, Mail::Ready { group: group.key, client: client.key });
@@ -207,7 +220,8 @@ impl Worker {
             // Whatever fails, the home is told.
             let given = self.guard(|| {
                 let mut rendering = self.rendering.borrow_mut();
-                let mut message = rendering.message(&handed.topic, &handed.payload, qos);
+                let passing = handed.passing();
+                let mut message = message(&mut rendering, &passing);
                 self.give_share(&client, group, pos, &mut message, granted, qos)
             });
             given.unwrap_or(Outcome::NoRoom)
@@ -242,8 +256,14 @@ impl Worker {
         }
         let (instance, now) = (&*client.instance, self.now());
         let paces = instance.paces();
+        let known = client.stored().and_then(|stored| stored.joined.granted_for(group));
+        let granted = known.unwrap_or(Granted::of(granted));
         let Some(pos) = pos else {
-            self.deliver_to(client, message, granted, qos, None, &paces);
+            if granted.is_special() {
+                self.deliver_to(client, message, Wanted::Special(&granted.alone()), qos, None, &paces);
+            } else {
+                self.deliver_to(client, message, Wanted::Plain(granted.qos()), qos, None, &paces);
+            }
             return Outcome::Taken;
         };
         let mut session = client.session.borrow_mut();
@@ -267,7 +287,7 @@ impl Worker {
                 if is_much {
                     self.write(client);
                 }
-                if qos.min(granted) == Qos::AtMostOnce { Outcome::Done } else { Outcome::Taken }
+                if qos.min(granted.qos()) == Qos::AtMostOnce { Outcome::Done } else { Outcome::Taken }
             }
             Some(Delivered::Dropped(reason)) => {
                 instance.counts.dropped(reason.into(), 1);

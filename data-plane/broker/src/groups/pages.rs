@@ -11,6 +11,7 @@ use session::{GROUP_OPEN_MAX, GroupPage};
 
 use super::Home;
 use crate::clock::unix_now;
+use crate::delivery::{Passing, message};
 use crate::lookups::{LOOKUPS_PER_WORKER_MAX, Lookup, PAGE_MESSAGES_MAX, Page, PageWanted, Wanted};
 use crate::metrics::DropReason;
 use crate::queue::count_passed;
@@ -139,7 +140,7 @@ impl Worker {
                 home.core.borrow_mut().pass_over(pos);
                 continue;
             }
-            let mut message = rendering.message(envelope.topic, envelope.payload, envelope.qos);
+            let mut message = message(&mut rendering, &Passing::of(&envelope));
             if !self.hand_out(home, pos, &mut message, envelope.qos) {
                 home.core.borrow_mut().leave(pos);
                 return false;

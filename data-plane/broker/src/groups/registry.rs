@@ -280,7 +280,7 @@ impl Instance {
         subscriptions_max: u64,
     ) -> Result<(), Refusal> {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        let subscriber = Subscriber { worker: home, client: key, qos: Qos::AtLeastOnce };
+        let subscriber = Subscriber { worker: home, client: key, qos: Qos::AtLeastOnce, is_special: false };
         routes.insert(filter, subscriber, subscriptions_max)?;
         let logged = routes.insert_lasting(filter);
         if logged.is_err() {

@@ -12,8 +12,8 @@ use replica::InstanceRules;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::NodeApi;
-use crate::api_publish::PublishError;
+use super::{NodeApi, properties};
+use crate::api_publish::{Publication, PublishError};
 use crate::control::Control;
 
 /// Who is said to have published what an application publishes: nobody.
@@ -61,7 +61,12 @@ impl Answer {
 /// `GET /node/v1/messages`. Blocks on the disk.
 pub(super) fn messages(api: &NodeApi, query_string: &str) -> Answer {
     match read(api, query_string) {
-        Ok(answer) => Answer::ok(&answer),
+        Ok(mut answer) => {
+            for message in &mut answer.items {
+                message.properties = properties::of(&message.content);
+            }
+            Answer::ok(&answer)
+        }
         Err((status, code)) => Answer::problem(status, code),
     }
 }
@@ -154,8 +159,10 @@ pub(super) async fn publish(control: &Control, body: &[u8]) -> Answer {
     let Ok(request) = serde_json::from_slice::<PublishRequest>(body) else {
         return Answer::problem(StatusCode::BAD_REQUEST, "malformed_body");
     };
-    let PublishRequest { instance, topic, payload, qos, retain } = request;
-    match control.publish(instance, &topic, payload.0, qos, retain, NO_CLIENT).await {
+    let PublishRequest { instance, topic, payload, qos, retain, expires_in_secs, properties } = request;
+    let content = properties::content(&properties);
+    let message = Publication { payload: payload.0, qos, retain, content, expiry_secs: expires_in_secs };
+    match control.publish(instance, &topic, message, NO_CLIENT).await {
         Ok(published) => {
             let answer = PublishAnswer { id: published.id, matched: u64::from(published.matched) };
             Answer::ok(&answer)

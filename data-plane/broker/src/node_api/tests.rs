@@ -6,7 +6,8 @@ use contract::base64::Base64;
 use contract::feed::{Document, TopicDocument, TopicHistory};
 use contract::ids::InstanceId;
 use contract::message::{
-    MessageId, MessageQuery, MessagesAnswer, Order, PublishAnswer, PublishRequest, StoredMessage,
+    MessageId, MessageProperties, MessageQuery, MessagesAnswer, Order, PayloadFormat, PublishAnswer,
+    PublishRequest, StoredMessage, UserProperty,
 };
 use contract::node_call::CLOCK_SKEW_SECS_MAX;
 use contract::qos::Qos;
@@ -33,6 +34,19 @@ fn message(record: u64, topic: &str) -> StoredMessage {
         stored_at: UnixMillis(1_000 * record),
         bytes: 5,
         payload: Base64(b"hello".to_vec()),
+        expires_at: None,
+        properties: MessageProperties::default(),
+        content: super::properties::content(&some_properties()),
+    }
+}
+
+fn some_properties() -> MessageProperties {
+    let pair = |name: &str, value: &str| UserProperty { name: name.to_owned(), value: value.to_owned() };
+    MessageProperties {
+        payload_format: Some(PayloadFormat::Text),
+        response_topic: Some("cars/answers".to_owned()),
+        user_properties: vec![pair("b", "1"), pair("a", "2"), pair("b", "3")],
+        ..MessageProperties::default()
     }
 }
 
@@ -148,15 +162,24 @@ impl Scene {
     }
 
     async fn publish(&self, topic: &str, retain: bool) -> Told {
-        let request = PublishRequest {
-            instance: instance_id(1),
-            topic: topic.to_owned(),
-            payload: Base64(b"hello".to_vec()),
-            qos: Qos::AtLeastOnce,
-            retain,
-        };
-        let body = serde_json::to_vec(&request).expect("serializes");
+        self.publish_whole(&PublishRequest { retain, ..hello(topic) }).await
+    }
+
+    async fn publish_whole(&self, request: &PublishRequest) -> Told {
+        let body = serde_json::to_vec(request).expect("serializes");
         self.call("POST", "/node/v1/publish", body).await
+    }
+}
+
+fn hello(topic: &str) -> PublishRequest {
+    PublishRequest {
+        instance: instance_id(1),
+        topic: topic.to_owned(),
+        payload: Base64(b"hello".to_vec()),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        expires_in_secs: None,
+        properties: MessageProperties::default(),
     }
 }
 
@@ -300,6 +323,23 @@ async fn an_application_publishes_to_those_who_want_it() {
     assert!(late.next().await.starts_with("retained publish 0 cars/a"));
 }
 
+#[tokio::test]
+async fn what_a_message_has_besides_is_taken_and_shown() {
+    let scene = Scene::start();
+    let answer: MessagesAnswer = serde_json::from_value(scene.ask(&query(1)).await.body).expect("an answer");
+    assert_eq!(answer.items[0].properties, some_properties());
+    let mut subscriber = crate::tests::v5_client(&scene.fixture, "app").await;
+    subscriber.subscribe(&[("cars/#", Qos::AtMostOnce)]).await;
+    let expires_in_secs = Some(1_000);
+    let whole = PublishRequest { properties: some_properties(), expires_in_secs, ..hello("cars/a") };
+    assert_eq!(scene.publish_whole(&whole).await.status, 200);
+    let shown = "expires_in=1000 format=1 response=cars/answers b=1 a=2 b=3";
+    assert_eq!(subscriber.next().await, format!("publish 0 cars/a hello {{{shown}}}"));
+    let no_text = PublishRequest { payload: Base64(vec![0xff]), ..whole };
+    let told = scene.publish_whole(&no_text).await;
+    assert_eq!((told.status, told.body["code"].as_str()), (409, Some("payload_format_invalid")));
+}
+
 /// What the controller is told of shared subscriptions, with the body of the answer.
 async fn shared_groups(scene: &Scene, query: &SharedGroupsQuery) -> Told {
     let json = serde_json::to_string(query).expect("serializes");
@@ -324,7 +364,7 @@ async fn shared_subscriptions_are_listed_with_what_waits_for_them() {
         mouth.publish_acknowledged("c", "hello").await;
         member.next().await;
     }
-    member.answer(mqtt::encode::puback).await;
+    member.answer(mqtt::client::puback).await;
     crate::testing::wait_for("the acknowledgement", async || {
         let groups =
             fixture.broker.control().list_groups(instance_id(1)).await.expect("every worker answers");

@@ -11,9 +11,9 @@ use session::{Delivered, Message};
 use super::past::{self, Beginning, Past, PastPage, PastWanted};
 use super::{Reader, Replays};
 use crate::client::{Client, Ending};
-use crate::delivery::ROUND_OUTPUT_BYTES_MAX;
+use crate::delivery::{Passing, ROUND_OUTPUT_BYTES_MAX, Wanted, deliver, message};
 use crate::local_instance::Paces;
-use crate::lookups::{PAGE_MESSAGES_MAX, Wanted};
+use crate::lookups::{PAGE_MESSAGES_MAX, Wanted as Lookup};
 use crate::metrics::DropReason;
 use crate::replaying::BUSY_WAIT;
 use crate::worker::Worker;
@@ -32,7 +32,7 @@ impl Worker {
         let mut replays = stored.replays.borrow_mut();
         if let Some(wanted) = self.next_wanted(client, &mut replays) {
             replays.is_looking = true;
-            self.look_up(client, Wanted::Past(wanted));
+            self.look_up(client, Lookup::Past(wanted));
         }
     }
 
@@ -60,7 +60,7 @@ impl Worker {
         for _ in 0..replays.readers.len() {
             replays.readers.rotate_left(1);
             let Some(reader) = replays.readers.back() else { break };
-            let room = match reader.granted {
+            let room = match reader.granted.qos() {
                 Qos::AtMostOnce => PAGE_MESSAGES_MAX,
                 Qos::AtLeastOnce | Qos::ExactlyOnce if has_window => room,
                 Qos::AtLeastOnce | Qos::ExactlyOnce => continue,
@@ -135,16 +135,18 @@ impl Worker {
         let (rules, floors, paces) = (instance.rules(), reader.floors.borrow(), instance.paces());
         let mut reading = reader.reading.borrow_mut();
         let mut rendering = self.rendering.borrow_mut();
-        for message in &page.messages {
-            let pos = message.pos;
-            match Envelope::from_record(&message.record) {
+        for found in &page.messages {
+            let pos = found.pos;
+            match Envelope::from_record(&found.record) {
                 Err(error) => tracing::error!(%error, "a logged message cannot be read"),
                 // What has come since then is for the client whatever history shows now.
                 Ok(envelope) if pos < reader.since && !past::is_shown(&rules, &floors, &envelope, pos) => {}
+                // It does not want the client's own.
+                Ok(envelope) if reader.is_no_local(client, envelope.publisher) => {}
                 Ok(envelope) => {
                     let qos = envelope.qos;
-                    let mut message = rendering.message(envelope.topic, envelope.payload, qos);
-                    if !self.give(client, &mut message, reader.granted, qos, &paces) {
+                    let mut message = message(&mut rendering, &Passing::of(&envelope));
+                    if !self.give(client, &mut message, reader.wanted(), qos, &paces) {
                         reading.leave(pos);
                         return self.note_output(client);
                     }
@@ -160,7 +162,7 @@ impl Worker {
         &self,
         client: &Rc<Client>,
         message: &mut Message<'_>,
-        granted: Qos,
+        wanted: Wanted<'_>,
         qos: Qos,
         paces: &Paces,
     ) -> bool {
@@ -174,7 +176,7 @@ impl Worker {
         let mut session = client.session.borrow_mut();
         let Some(session) = session.as_mut().filter(|_| takes_more) else { return false };
         let is_full = session.waiting() > 0 || usize::from(session.in_flight()) >= paces.in_flight_max;
-        if is_full && qos.min(granted) != Qos::AtMostOnce {
+        if is_full && qos.min(wanted.qos()) != Qos::AtMostOnce {
             return false;
         }
         let mut output = client.output.borrow_mut();
@@ -182,7 +184,7 @@ impl Worker {
             *output = self.take_buffer();
         }
         let is_quiet = output.is_empty() && session.waiting_bytes() == 0;
-        let delivered = session.deliver(message, granted, &mut output);
+        let delivered = deliver(session, None, message, wanted, &mut output);
         if output.is_empty() {
             self.return_buffer(std::mem::take(&mut *output));
         }

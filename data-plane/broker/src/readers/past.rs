@@ -156,6 +156,7 @@ mod tests {
                 expires_at: None,
                 stored_at: UnixMillis(stored_at),
                 workers: 1,
+                content: &[],
                 topic,
                 publisher: "mouth",
                 payload: b"payload",

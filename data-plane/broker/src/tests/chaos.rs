@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::qos::Qos::{self, AtLeastOnce, ExactlyOnce};
-use mqtt::{PacketId, Publish, encode};
+use mqtt::{PacketId, Publish, client};
 
 use super::WORKERS;
 use crate::testing::{Fixture, Given, Peer};
@@ -27,10 +27,17 @@ impl Mouth {
     async fn send(&self, peer: &mut Peer, packet_id: u16, dup: bool) -> bool {
         let (qos, payload) = &self.unacknowledged[&packet_id];
         let packet_id = PacketId::new(packet_id);
-        let publish =
-            Publish { dup, qos: *qos, retain: false, topic: "a", packet_id, payload: payload.as_bytes() };
+        let publish = Publish {
+            dup,
+            qos: *qos,
+            retain: false,
+            topic: "a",
+            packet_id,
+            payload: payload.as_bytes(),
+            ..Publish::default()
+        };
         let mut bytes = Vec::new();
-        mqtt::publish(&mut bytes, &publish).expect("is written");
+        mqtt::client::publish(&mut bytes, &publish).expect("is written");
         peer.try_send(&bytes).await
     }
 
@@ -82,7 +89,7 @@ impl Mouth {
 
 async fn release(peer: &mut Peer, packet_id: u16) -> bool {
     let mut bytes = Vec::new();
-    encode::pubrel(&mut bytes, PacketId::new(packet_id).expect("from 1"));
+    client::pubrel(&mut bytes, PacketId::new(packet_id).expect("from 1"));
     peer.try_send(&bytes).await
 }
 
@@ -101,7 +108,7 @@ impl Ear {
         if let Some(packet_id) = packet.strip_prefix("pubrel ").and_then(|id| PacketId::new(id.parse().ok()?))
         {
             self.received.remove(&packet_id);
-            encode::pubcomp(&mut bytes, packet_id);
+            client::pubcomp(&mut bytes, packet_id);
         } else if let Some((_, message)) = packet.split_once("publish ") {
             let packet_id = peer.last_packet_id.expect("of QoS 1 or 2");
             let (qos, payload) = (&message[..1], message.split(' ').nth(2).expect("a payload").to_owned());
@@ -109,10 +116,10 @@ impl Ear {
                 if self.received.insert(packet_id) {
                     self.messages.push(payload);
                 }
-                encode::pubrec(&mut bytes, packet_id);
+                client::pubrec(&mut bytes, packet_id);
             } else {
                 self.messages.push(payload);
-                encode::puback(&mut bytes, packet_id);
+                client::puback(&mut bytes, packet_id);
             }
         } else {
             return false;

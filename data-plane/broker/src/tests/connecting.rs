@@ -7,7 +7,7 @@ use contract::feed::{Authentication, Document, InstanceState};
 use contract::ids::TokenId;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
-use mqtt::{Connect, Will};
+use mqtt::{Connect, Version, Will};
 use uuid::Uuid;
 
 use super::WORKERS;
@@ -104,10 +104,10 @@ async fn what_is_not_granted_is_refused_and_said() {
     let mut narrow = claims(1, "car");
     narrow.grants = grants(r#"[{"actions":["publish"],"topic_filter":"up/#"}]"#);
     let token = fixture.sign(&narrow);
-    let will = |topic, qos, retain| Some(Will { topic, payload: b"gone", qos, retain });
+    let will = |topic, qos, retain| Some(Will { topic, payload: b"gone", qos, retain, ..Will::default() });
     let good = connect("car", &token);
     for (connect, answer, refusal) in [
-        (Connect { clean_session: false, client_id: "", ..good }, "connack 2", Refusal::ClientIdInvalid),
+        (Connect { clean_start: false, client_id: "", ..good }, "connack 2", Refusal::ClientIdInvalid),
         (
             Connect { will: will("up/x", Qos::AtMostOnce, true), ..good },
             "connack 5",
@@ -135,12 +135,13 @@ async fn what_is_not_granted_is_refused_and_said() {
 #[tokio::test]
 async fn other_versions_are_answered_in_their_own_form() {
     let fixture = Fixture::start(1);
-    for (bytes, answer) in [
-        (&b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x00"[..], "connack of 5.0 [00, 84, 00]"),
-        (b"\x10\x0e\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x00", "connack 1"),
-        (b"\x10\x0c\x00\x04MQTT\x06\x02\x00\x3c\x00\x00", "connack 1"),
+    for (bytes, version, answer) in [
+        (&b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x00"[..], Version::V5, "connack 0x84"),
+        (b"\x10\x0c\x00\x04MQTT\x02\x02\x00\x3c\x00\x00", Version::V311, "connack 1"),
+        (b"\x10\x0e\x00\x06MQIsdp\x04\x02\x00\x3c\x00\x00", Version::V311, "connack 1"),
     ] {
         let mut peer = fixture.peer().await;
+        peer.speak(version);
         peer.send(bytes).await;
         assert_eq!(peer.next().await, answer);
     }

@@ -19,7 +19,7 @@ use crate::DropReason;
 use crate::api_publish::{ApiPublish, PublishError, Published};
 use crate::clock::unix_now;
 use crate::command::Command;
-use crate::testing::{Fixture, Given, Peer, claims, connect, instance_id, wait_for};
+use crate::testing::{Fixture, Given, Peer, claims, connect, instance_id, publication, wait_for};
 
 use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -268,7 +268,13 @@ async fn a_will_is_stored_like_any_message() {
         let mut ear = listening(&fixture, "ear").await;
         let token = fixture.sign(&claims(1, "frail"));
         let mut frail = fixture.peer().await;
-        let will = Some(Will { topic: "up/will", payload: b"farewell", qos: AtLeastOnce, retain: false });
+        let will = Some(Will {
+            topic: "up/will",
+            payload: b"farewell",
+            qos: AtLeastOnce,
+            retain: false,
+            ..Will::default()
+        });
         frail.connect(&Connect { will, ..connect("frail", &token) }).await;
         assert_eq!(frail.next().await, "connack 0");
         drop(frail);
@@ -279,7 +285,8 @@ async fn a_will_is_stored_like_any_message() {
 
 async fn publish(fixture: &Fixture, topic: &str, payload: &str) -> Result<Published, PublishError> {
     let control = fixture.broker.control();
-    control.publish(instance_id(1), topic, payload.into(), AtLeastOnce, false, "application").await
+    let message = publication(payload.as_bytes(), AtLeastOnce, false);
+    control.publish(instance_id(1), topic, message, "application").await
 }
 
 #[tokio::test]
@@ -294,8 +301,8 @@ async fn an_application_is_answered_as_a_client_is() {
         fixture.log.hold();
         let control = fixture.broker.control().clone();
         let asked = tokio::spawn(async move {
-            let payload = b"stored".to_vec();
-            control.publish(instance_id(1), "up/x", payload, AtMostOnce, false, "application").await
+            let message = publication(b"stored", AtMostOnce, false);
+            control.publish(instance_id(1), "up/x", message, "application").await
         });
         fixture.log.wait_held(1).await;
         assert_silent(&fixture, &mut ear).await;
@@ -321,16 +328,8 @@ async fn what_an_application_has_given_up_is_not_published() {
         let (answer, outcome) = tokio::sync::oneshot::channel();
         drop(outcome);
         let (shared, topic) = (Arc::clone(&shared), topic.parse().expect("a topic"));
-        let payload = b"given up".to_vec();
-        let given_up = ApiPublish {
-            shared,
-            topic,
-            payload,
-            qos: AtLeastOnce,
-            retain: false,
-            publisher: "application".into(),
-            answer,
-        };
+        let message = publication(b"given up", AtLeastOnce, false);
+        let given_up = ApiPublish { shared, topic, message, publisher: "application".into(), answer };
         let sent = node.commands[0].send(Command::Publish(Box::new(given_up))).await;
         assert!(sent.is_ok(), "the worker lives");
     }
@@ -346,7 +345,13 @@ async fn neither_an_application_nor_a_will_overtakes_what_is_on_its_way_through_
     let mut ear = listening(&fixture, "ear").await;
     let token = fixture.sign(&claims(1, "frail"));
     let mut frail = fixture.peer().await;
-    let will = Some(Will { topic: "up/x", payload: b"farewell", qos: AtLeastOnce, retain: false });
+    let will = Some(Will {
+        topic: "up/x",
+        payload: b"farewell",
+        qos: AtLeastOnce,
+        retain: false,
+        ..Will::default()
+    });
     frail.connect(&Connect { will, ..connect("frail", &token) }).await;
     assert_eq!(frail.next().await, "connack 0");
     fixture.log.hold();
@@ -376,7 +381,7 @@ async fn an_application_is_refused_by_name() {
     assert_eq!(publish(&fixture, "up", &"x".repeat(1_000)).await, refused(Refusal::PacketBytesMax));
     let control = fixture.broker.control();
     let nowhere = InstanceId(Uuid::from_u128(9));
-    let unknown = control.publish(nowhere, "up", Vec::new(), AtMostOnce, false, "a").await;
+    let unknown = control.publish(nowhere, "up", publication(b"", AtMostOnce, false), "a").await;
     assert_eq!(unknown, Err(PublishError::InstanceUnknown));
 }
 

@@ -2,7 +2,7 @@
 
 use contract::qos::Qos::{AtLeastOnce, ExactlyOnce};
 use contract::refusal::Refusal;
-use mqtt::{PacketId, Publish, Will, encode};
+use mqtt::{PacketId, Publish, Will, client};
 
 use super::WORKERS;
 use crate::testing::{Fixture, Given, Peer, claims, connect};
@@ -15,8 +15,9 @@ fn id(packet_id: u16) -> PacketId {
 async fn publish(peer: &mut Peer, packet_id: u16, topic: &str, payload: &str, dup: bool) {
     let (packet_id, payload) = (Some(id(packet_id)), payload.as_bytes());
     let mut bytes = Vec::new();
-    let publish = Publish { dup, qos: ExactlyOnce, retain: false, topic, packet_id, payload };
-    mqtt::publish(&mut bytes, &publish).expect("is written");
+    let publish =
+        Publish { dup, qos: ExactlyOnce, retain: false, topic, packet_id, payload, ..Publish::default() };
+    mqtt::client::publish(&mut bytes, &publish).expect("is written");
     peer.send(&bytes).await;
 }
 
@@ -38,8 +39,8 @@ async fn a_message_sent_twice_arrives_once() {
         publish(&mut mouth, 9, "a", "once", true).await;
         assert_eq!(mouth.next().await, "pubrec 9");
         assert_eq!(mouth.next().await, "pubrec 9");
-        acknowledge(&mut mouth, encode::pubrel, id(9)).await;
-        acknowledge(&mut mouth, encode::pubrel, id(9)).await;
+        acknowledge(&mut mouth, client::pubrel, id(9)).await;
+        acknowledge(&mut mouth, client::pubrel, id(9)).await;
         assert_eq!(mouth.next().await, "pubcomp 9");
         assert_eq!(mouth.next().await, "pubcomp 9");
         publish(&mut mouth, 9, "a", "a new one", false).await;
@@ -52,12 +53,12 @@ async fn a_message_sent_twice_arrives_once() {
         }
         // The first may come again: the client need not have seen PUBREL.
         for packet_id in [packet_ids[0], packet_ids[0], packet_ids[1]] {
-            acknowledge(&mut ear, encode::pubrec, packet_id).await;
+            acknowledge(&mut ear, client::pubrec, packet_id).await;
         }
         for expected in ["pubrel 1", "pubrel 1", "pubrel 2"] {
             assert_eq!(ear.next().await, expected);
         }
-        acknowledge(&mut ear, encode::pubcomp, id(1)).await;
+        acknowledge(&mut ear, client::pubcomp, id(1)).await;
         assert_eq!(ear.ping().await, "pingresp");
     }
 }
@@ -71,10 +72,10 @@ async fn messages_wait_for_the_last_of_the_four_packets() {
     mouth.publish_exactly_once("a", "one").await;
     mouth.publish_acknowledged("a", "two").await;
     assert_eq!(ear.next().await, "publish 2 a one");
-    acknowledge(&mut ear, encode::pubrec, id(1)).await;
+    acknowledge(&mut ear, client::pubrec, id(1)).await;
     assert_eq!(ear.next().await, "pubrel 1");
     assert_eq!(ear.ping().await, "pingresp", "and not the second message");
-    acknowledge(&mut ear, encode::pubcomp, id(1)).await;
+    acknowledge(&mut ear, client::pubcomp, id(1)).await;
     assert_eq!(ear.next().await, "publish 1 a two");
 }
 
@@ -115,7 +116,8 @@ async fn a_will_of_qos_2_is_published_so() {
     let mut at_most_1 = fixture.client(1, "at-most-1").await;
     at_most_1.subscribe(&[("will", AtLeastOnce)]).await;
     let token = fixture.sign(&claims(1, "car"));
-    let will = Some(Will { topic: "will", payload: b"gone", qos: ExactlyOnce, retain: false });
+    let will =
+        Some(Will { topic: "will", payload: b"gone", qos: ExactlyOnce, retain: false, ..Will::default() });
     let mut car = fixture.peer().await;
     car.connect(&mqtt::Connect { will, ..connect("car", &token) }).await;
     assert_eq!(car.next().await, "connack 0");

@@ -73,7 +73,7 @@ async fn take_all(members: &mut [Peer], count: usize) -> Vec<(usize, usize)> {
                 && let Some(packet) = member.next_within(Duration::from_millis(1)).await
             {
                 taken.push((at, number(&packet)));
-                member.answer(mqtt::encode::puback).await;
+                member.answer(mqtt::client::puback).await;
             }
         }
         #[expect(clippy::disallowed_methods, reason = "how long a test waits")]

@@ -4,7 +4,7 @@ use contract::durability::QueueOverflow;
 use contract::feed::{Change, CredentialDocument, Document, DocumentKey, DocumentKind};
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use contract::refusal::Refusal;
-use mqtt::{Connect, encode};
+use mqtt::{Connect, client};
 
 use super::WORKERS;
 use crate::DropReason;
@@ -33,9 +33,9 @@ async fn what_was_published_meanwhile_waits_in_order() {
             assert_eq!(ear.take().await, format!("publish 1 a/x {at}"), "{workers}");
         }
         assert_eq!(ear.next().await, "publish 2 b once");
-        ear.answer(encode::pubrec).await;
+        ear.answer(client::pubrec).await;
         assert_eq!(ear.next().await, format!("pubrel {}", ear.last_packet_id.expect("one")));
-        ear.answer(encode::pubcomp).await;
+        ear.answer(client::pubcomp).await;
         mouth.publish_acknowledged("a/y", "live").await;
         assert_eq!(ear.take().await, "publish 1 a/y live");
         ear.leave().await;
@@ -79,7 +79,7 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
         let mut mouth = fixture.lasting_client("mouth", false).await;
         mouth.publish_exactly_once("a", "one").await;
         assert_eq!(ear.next().await, "publish 2 a one");
-        ear.answer(encode::pubrec).await;
+        ear.answer(client::pubrec).await;
         assert!(ear.next().await.starts_with("pubrel"));
         mouth.publish_exactly_once("a", "two").await;
         assert_eq!(ear.next().await, "publish 2 a two");
@@ -90,7 +90,7 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
         assert!(ear.next().await.starts_with("pubrel"), "of the first, which is not sent again");
         assert_eq!(ear.next().await, "again publish 2 a two");
         assert_eq!(ear.last_packet_id, released, "under the identifier that the client knows");
-        ear.answer(encode::pubrec).await;
+        ear.answer(client::pubrec).await;
         assert!(ear.next().await.starts_with("pubrel"));
         assert_eq!(ear.ping().await, "pingresp");
     }
@@ -156,7 +156,7 @@ async fn a_new_session_begins_when_the_one_before_is_gone_for_good() {
     clean.connect(&connect("ear", &token)).await;
     assert_eq!(ear.next().await, "closed", "its session has ended");
     let mut ear = fixture.peer().await;
-    ear.connect(&Connect { clean_session: false, ..connect("ear", &token) }).await;
+    ear.connect(&Connect { clean_start: false, ..connect("ear", &token) }).await;
     let connecting = async { (ear.next().await, fixture.log.is_holding()) };
     let storing = async {
         assert_eq!(clean.next().await, "closed", "taken over");
@@ -235,15 +235,15 @@ async fn another_identity_does_not_get_it() {
     };
     let (mine, yours) = (anyone("me"), anyone("you"));
     let mut ear = fixture.peer().await;
-    ear.connect(&Connect { clean_session: false, ..connect("ear", &mine) }).await;
+    ear.connect(&Connect { clean_start: false, ..connect("ear", &mine) }).await;
     assert_eq!(ear.next().await, "connack 0");
     ear.leave().await;
-    for clean_session in [false, true] {
-        let answer = fixture.answer_to(&Connect { clean_session, ..connect("ear", &yours) }).await;
+    for clean_start in [false, true] {
+        let answer = fixture.answer_to(&Connect { clean_start, ..connect("ear", &yours) }).await;
         assert_eq!(answer, "connack 2");
     }
     fixture.wait_refused(Refusal::ClientIdInUse, 2).await;
-    let answer = fixture.answer_to(&Connect { clean_session: false, ..connect("ear", &mine) }).await;
+    let answer = fixture.answer_to(&Connect { clean_start: false, ..connect("ear", &mine) }).await;
     assert_eq!(answer, "connack with a session");
 }
 
@@ -252,10 +252,10 @@ async fn an_instance_keeps_so_many_sessions() {
     let fixture = Given::workers(3).limits(|limits| limits.sessions_max = 2).start();
     for client_id in ["a", "b", "a"] {
         let token = fixture.sign(&claims(1, client_id));
-        fixture.answer_to(&Connect { clean_session: false, ..connect(client_id, &token) }).await;
+        fixture.answer_to(&Connect { clean_start: false, ..connect(client_id, &token) }).await;
     }
     let token = fixture.sign(&claims(1, "c"));
-    let lasting = Connect { clean_session: false, ..connect("c", &token) };
+    let lasting = Connect { clean_start: false, ..connect("c", &token) };
     assert_eq!(fixture.answer_to(&lasting).await, "connack 3");
     fixture.wait_refused(Refusal::SessionsMax, 1).await;
     fixture.client(1, "a").await;
@@ -375,7 +375,7 @@ async fn a_subscription_that_is_granted_no_more_is_ended() {
     less.grants = crate::testing::grants(r#"[{"actions":["subscribe"],"topic_filter":"b","qos_max":2}]"#);
     let token = fixture.sign(&less);
     let mut ear = fixture.peer().await;
-    ear.connect(&Connect { clean_session: false, ..connect("ear", &token) }).await;
+    ear.connect(&Connect { clean_start: false, ..connect("ear", &token) }).await;
     assert_eq!(ear.next().await, "connack with a session");
     assert_eq!(ear.take().await, "publish 1 b open");
     mouth.publish_acknowledged("a", "secret").await;
@@ -404,10 +404,10 @@ async fn sessions_wait_for_their_instance() {
 /// A user name has one credential: what the one before has left is neither the next one's, nor does it lock it out.
 #[tokio::test]
 async fn a_credential_s_session_gives_way_to_that_of_its_successor() {
-    for clean_session in [false, true] {
+    for clean_start in [false, true] {
         let before = credential(1, "meter", ALL);
         let mut fixture = Given::workers(1).with(Document::Credential(before.clone())).start();
-        let meter = Connect { username: Some("meter"), clean_session: false, ..connect("ear", PASSWORD) };
+        let meter = Connect { username: Some("meter"), clean_start: false, ..connect("ear", PASSWORD) };
         let mut ear = fixture.peer().await;
         ear.connect(&meter).await;
         assert_eq!(ear.next().await, "connack 0");
@@ -415,9 +415,9 @@ async fn a_credential_s_session_gives_way_to_that_of_its_successor() {
         ear.leave().await;
         let id = contract::ids::CredentialId(uuid::Uuid::from_u128(7));
         fixture.put(Document::Credential(CredentialDocument { id, ..before })).await;
-        assert_eq!(fixture.answer_to(&Connect { clean_session, ..meter }).await, "connack 0");
+        assert_eq!(fixture.answer_to(&Connect { clean_start, ..meter }).await, "connack 0");
         let present = fixture.answer_to(&meter).await;
-        assert_eq!(present, if clean_session { "connack 0" } else { "connack with a session" });
+        assert_eq!(present, if clean_start { "connack 0" } else { "connack with a session" });
         let mut mouth = fixture.client(1, "mouth").await;
         mouth.publish_acknowledged("a", "for nobody").await;
         assert_eq!(fixture.log.payloads(), [""; 0], "nothing is logged for what has gone");

@@ -196,8 +196,9 @@ async fn a_client_that_reads_loses_nothing_of_what_one_round_brings() {
             topic: "a",
             packet_id: None,
             payload,
+            ..mqtt::Publish::default()
         };
-        mqtt::publish(&mut burst, &publish).expect("is written");
+        mqtt::client::publish(&mut burst, &publish).expect("is written");
     }
     mouth.send(&burst).await;
     assert_eq!(mouth.ping().await, "pingresp");

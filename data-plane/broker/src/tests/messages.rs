@@ -116,8 +116,9 @@ async fn what_was_acknowledged_finds_room_between_workers() {
             topic: "a",
             packet_id,
             payload: b"x",
+            ..mqtt::Publish::default()
         };
-        mqtt::publish(&mut burst, &publish).expect("is written");
+        mqtt::client::publish(&mut burst, &publish).expect("is written");
     }
     mouth.send(&burst).await;
     for number in 1..=count {
@@ -212,7 +213,8 @@ async fn a_will_is_published_unless_the_client_says_goodbye() {
         let with_will = async |client_id: &str| {
             let token = fixture.sign(&claims(1, client_id));
             let payload = client_id.as_bytes();
-            let will = Some(Will { topic: "will/x", payload, qos: AtLeastOnce, retain: false });
+            let will =
+                Some(Will { topic: "will/x", payload, qos: AtLeastOnce, retain: false, ..Will::default() });
             let mut peer = fixture.peer().await;
             peer.connect(&Connect { will, ..connect(client_id, &token) }).await;
             assert_eq!(peer.next().await, "connack 0");
@@ -238,7 +240,8 @@ async fn a_goodbye_that_lies_unread_takes_the_will_back_though_the_connection_is
     ear.subscribe(&[("will", AtMostOnce)]).await;
     let token = fixture.sign(&claims(1, "polite"));
     let mut polite = fixture.peer().await;
-    let will = Some(Will { topic: "will", payload: b"polite", qos: AtMostOnce, retain: false });
+    let will =
+        Some(Will { topic: "will", payload: b"polite", qos: AtMostOnce, retain: false, ..Will::default() });
     polite.connect(&Connect { will, ..connect("polite", &token) }).await;
     assert_eq!(polite.next().await, "connack 0");
     polite.subscribe(&[("a", AtMostOnce)]).await;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::feed::Document;
+use mqtt::Version;
 use router::WorkerId;
+use session::ClientSide;
 use tokio::runtime::LocalOptions;
 
 use crate::authenticate::Proof;
 use crate::command::{Command, Newcomer};
+use crate::connect::Asked;
 use crate::instances::Instance;
 use crate::node::Node;
 use crate::schedule::Timer;
@@ -31,10 +34,18 @@ pub(super) fn newcomer(instance: &Arc<Instance>, stream: TcpStream) -> Command {
     let transport = Transport::new(stream, Layers::default()).into_parts().expect("a socket");
     Command::Admit(Box::new(Newcomer {
         transport,
-        clean_session: true,
         rest: Vec::new(),
         client_id: "car".into(),
-        keep_alive_secs: u16::MAX,
+        asked: Box::new(Asked {
+            version: Version::V311,
+            clean_start: true,
+            expiry_secs: 0,
+            keep_alive_secs: u16::MAX,
+            client: ClientSide::default(),
+            is_id_assigned: false,
+            method: None,
+            auth_data: Vec::new(),
+        }),
         will: None,
         proof: Proof::Credential { document: Arc::new(document), secret },
         instance: Arc::clone(instance),

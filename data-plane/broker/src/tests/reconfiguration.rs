@@ -98,7 +98,8 @@ async fn a_suspended_instance_sends_its_clients_away_and_withholds_their_wills()
         let mut fixture = Fixture::start(workers);
         let token = fixture.sign(&claims(1, "car"));
         let mut car = fixture.peer().await;
-        let will = Some(Will { topic: "gone", payload: b"x", qos: AtMostOnce, retain: false });
+        let will =
+            Some(Will { topic: "gone", payload: b"x", qos: AtMostOnce, retain: false, ..Will::default() });
         car.connect(&Connect { will, ..connect("car", &token) }).await;
         assert_eq!(car.next().await, "connack 0");
         let mut other = fixture.client(2, "other").await;

@@ -8,7 +8,7 @@ use contract::feed::{Document, TopicDocument, TopicHistory};
 use contract::limits::InstanceLimits;
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use contract::time::UnixMillis;
-use mqtt::{Connect, encode};
+use mqtt::{Connect, client};
 
 use super::WORKERS;
 use crate::clock::unix_now;
@@ -64,7 +64,7 @@ async fn ear(fixture: &Fixture, client_id: &str) -> Peer {
 async fn lasting_ear(fixture: &Fixture, client_id: &str, present: bool) -> Peer {
     let token = fixture.sign(&replaying(client_id, REPLAYS));
     let mut peer = fixture.peer().await;
-    peer.connect(&Connect { clean_session: false, ..connect(client_id, &token) }).await;
+    peer.connect(&Connect { clean_start: false, ..connect(client_id, &token) }).await;
     let expected = if present { "connack with a session" } else { "connack 0" };
     assert_eq!(peer.next().await, expected);
     peer
@@ -155,11 +155,11 @@ async fn the_past_has_the_lower_qos() {
                 assert_eq!(ear.next().await, format!("publish {qos} cars/{at} {payload}"));
                 match qos {
                     0 => {}
-                    1 => ear.answer(encode::puback).await,
+                    1 => ear.answer(client::puback).await,
                     _ => {
-                        ear.answer(encode::pubrec).await;
+                        ear.answer(client::pubrec).await;
                         assert!(ear.next().await.starts_with("pubrel"));
-                        ear.answer(encode::pubcomp).await;
+                        ear.answer(client::pubcomp).await;
                     }
                 }
             }
@@ -197,7 +197,7 @@ async fn topics_without_a_history_have_no_past() {
         assert_eq!(ear.ping().await, "pingresp");
         for id in ids {
             let mut bytes = Vec::new();
-            encode::puback(&mut bytes, id);
+            client::puback(&mut bytes, id);
             ear.send(&bytes).await;
         }
         let mut heard = Vec::new();
@@ -238,7 +238,7 @@ async fn unsubscribing_ends_it_and_subscribing_again_begins_anew() {
         while heard.last().is_none_or(|last| last != "publish 1 cars/x unheard") {
             let packet = ear.next().await;
             if packet.starts_with("publish") {
-                ear.answer(encode::puback).await;
+                ear.answer(client::puback).await;
                 heard.push(packet);
             }
         }

@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
-use contract::qos::Qos::{self, AtLeastOnce};
+use contract::qos::Qos::AtLeastOnce;
 use contract::refusal::Refusal;
 use engine::Pos;
 use mqtt::{PacketId, client as device};
-use session::Lasting;
+use session::{Granted, Lasting};
 
 use super::one_worker::{Alone, alone, newcomer};
 use crate::api_publish::ApiPublish;
@@ -18,7 +18,7 @@ use crate::clock::unix_now;
 use crate::command::Command;
 use crate::lasting::Place;
 use crate::lookups::{Found, Looked, RetainedWanted};
-use crate::testing::{Peer, wait_for};
+use crate::testing::{Peer, publication, wait_for};
 
 impl Alone {
     /// A client that is connected, and has a session that is kept if it `lasts`.
@@ -27,7 +27,8 @@ impl Alone {
         let mut peer = Peer::at(listener.local_addr().expect("an address")).await;
         let mut admit = newcomer(&self.instance, listener.accept().expect("accepts").0);
         if let Command::Admit(newcomer) = &mut admit {
-            newcomer.clean_session = !lasts;
+            newcomer.asked.clean_start = !lasts;
+            newcomer.asked.expiry_secs = if lasts { u32::MAX } else { 0 };
         }
         self.worker.open_round();
         self.worker.execute(admit);
@@ -50,9 +51,7 @@ impl Alone {
         let publish = ApiPublish {
             shared: std::sync::Arc::clone(&self.instance),
             topic: topic.parse().expect("a topic"),
-            payload: payload.into(),
-            qos: AtLeastOnce,
-            retain,
+            message: publication(payload.as_bytes(), AtLeastOnce, retain),
             publisher: "application".into(),
             answer,
         };
@@ -175,7 +174,8 @@ fn an_older_retained_message_does_not_come_behind_a_newer_one() {
         let page = node.durable.replay().retained(alone.instance.id, &filter, None, unix_now(), 9);
         alone.publish("a", "new", true);
         alone.end_round().await;
-        let wanted = RetainedWanted { filter, granted: Qos::AtLeastOnce, after: None, left: 9, newest: 0 };
+        let wanted =
+            RetainedWanted { filter, granted: Granted::of(AtLeastOnce), after: None, left: 9, newest: 0 };
         let found = Found::Retained(wanted, page);
         node.crossing.bring(worker.id, Box::new(Looked { client: client.key, found }));
         alone.end_round().await;

@@ -7,14 +7,15 @@ use mqtt::{Connect, Will};
 
 use crate::testing::{Fixture, Given, Peer, claims, connect, document, instance_id, wait_for};
 
-const GONE: Option<Will<'_>> =
-    Some(Will { topic: "will/x", payload: b"gone", qos: AtLeastOnce, retain: false });
+fn gone() -> Will<'static> {
+    Will { topic: "will/x", payload: b"gone", qos: AtLeastOnce, ..Will::default() }
+}
 
 /// A client with a lasting session and a will.
 async fn with_will(fixture: &Fixture, client_id: &str) -> Peer {
     let token = fixture.sign(&claims(1, client_id));
     let mut peer = fixture.peer().await;
-    peer.connect(&Connect { clean_session: false, will: GONE, ..connect(client_id, &token) }).await;
+    peer.connect(&Connect { clean_start: false, will: Some(gone()), ..connect(client_id, &token) }).await;
     assert!(peer.next().await.starts_with("connack"));
     peer
 }
@@ -95,7 +96,7 @@ async fn what_cannot_be_read_is_refused_until_a_clean_start() {
     fixture.log.lose(true);
     let fixture = fixture.restart_on_log().await;
     let token = fixture.sign(&claims(1, "torn"));
-    let lasting = Connect { clean_session: false, ..connect("torn", &token) };
+    let lasting = Connect { clean_start: false, ..connect("torn", &token) };
     assert_eq!(fixture.answer_to(&lasting).await, "connack 3");
     fixture.wait_refused(Refusal::SessionDamaged, 1).await;
     fixture.lasting_client("whole", true).await;

@@ -172,10 +172,7 @@ fn replay_segment(store: &Store, layout: &Layout, segment: &JournalSegment, posi
                 format!("documents may lack a change: record {record} of the log cannot be read: {error}");
             note_losses(&*store.documents()?, &[loss])?;
         }
-        let is_due = store.change(|overlay| {
-            overlay.add(writes);
-            overlay.next = record + 1;
-        });
+        let is_due = store.take_in(writes, record + 1);
         if is_due {
             store.carry()?;
         }

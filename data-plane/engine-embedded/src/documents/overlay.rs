@@ -8,7 +8,6 @@ use std::sync::Arc;
 use engine::{Batch, Change, Entry, EnvelopeError, RETAINED_PREFIX, Rev};
 
 use super::key;
-use super::retained::Retained;
 use super::{DocumentView, DocumentWrite};
 
 /// What an entry takes beside its key and body, about.
@@ -74,7 +73,6 @@ pub(crate) struct Overlay {
     pub(crate) moving: Option<Arc<Moving>>,
     /// Everything before this record has been looked at.
     pub(crate) next: u64,
-    pub(crate) retained: Retained,
 }
 
 /// A layer that is carried away, and the position that the documents have with it.
@@ -104,8 +102,8 @@ impl Layer {
 }
 
 impl Overlay {
-    pub(crate) fn new(next: u64, retained: Retained) -> Self {
-        Self { active: Layer::default(), moving: None, next, retained }
+    pub(crate) fn new(next: u64) -> Self {
+        Self { active: Layer::default(), moving: None, next }
     }
 
     /// The bytes in memory, about.
@@ -116,9 +114,6 @@ impl Overlay {
     /// Takes in what committed batches do to documents.
     pub(crate) fn add(&mut self, writes: Writes) {
         for (full, written) in writes {
-            if key::is_retained(&full) {
-                self.retained.set(&full, written.body.as_ref().map(|it| it.len()));
-            }
             self.active.put(full, written);
         }
     }

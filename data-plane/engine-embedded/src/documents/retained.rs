@@ -1,22 +1,19 @@
-//! How many retained messages each instance has, and their bytes: known exactly without a look at the disk, since a
-//! limit is checked with each one that comes.
-//!
-//! Of each only a hash of its key is kept, under a seed of this process: two that meet would be counted as one, which
-//! among a million has a chance of one in thirty million.
-
-use std::hash::{BuildHasher, RandomState};
+//! Which topics have a retained message, and how many each instance has with how many bytes: known without a look at the
+//! disk, since a limit is checked with each one that comes, and a wildcard may match one topic in a thousand.
 
 use contract::ids::InstanceId;
+use engine::RETAINED_PREFIX;
+use engine::view::retained::Walk;
 use hashbrown::HashMap;
 
 use super::key;
+use super::packed_keys::PackedKeys;
 
 /// What is retained.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    hasher: RandomState,
-    /// Bytes of each document. 20 to 40 bytes an entry.
-    bytes: HashMap<u64, u32, foldhash::fast::RandomState>,
+    /// Instance, key and bytes of each document. 10 to 20 bytes an entry where topics begin as their neighbours do.
+    keys: PackedKeys,
     instances: HashMap<InstanceId, Sum, foldhash::fast::RandomState>,
 }
 
@@ -31,27 +28,49 @@ impl Retained {
     /// A retained message is put in the place of whatever its topic has, or deleted. `full` is its key.
     pub(crate) fn set(&mut self, full: &[u8], bytes: Option<usize>) {
         let Some((instance, _)) = key::split(full) else { return };
-        let hash = self.hasher.hash_one(full);
+        let bytes = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         let before = match bytes {
-            Some(bytes) => self.bytes.insert(hash, u32::try_from(bytes).unwrap_or(u32::MAX)),
-            None => self.bytes.remove(&hash),
+            Some(bytes) => self.keys.insert(full, bytes),
+            None => self.keys.remove(full),
         };
         let sum = self.instances.entry(instance).or_default();
         if let Some(before) = before {
-            // Two keys whose hashes meet are counted as one: a sum may be short of what goes.
-            sum.messages = sum.messages.saturating_sub(1);
-            sum.bytes = sum.bytes.saturating_sub(u64::from(before));
+            sum.messages -= 1;
+            sum.bytes -= u64::from(before);
         }
         if let Some(bytes) = bytes {
             sum.messages += 1;
-            sum.bytes += u64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+            sum.bytes += u64::from(bytes);
         }
-        if *sum == Sum::default() {
+        if sum.messages == 0 {
             self.instances.remove(&instance);
         }
     }
 
     pub(crate) fn of(&self, instance: InstanceId) -> Sum {
         self.instances.get(&instance).copied().unwrap_or_default()
+    }
+
+    /// Leads a walk over the topics of an instance, past so many at most. Whether it has come to its end.
+    pub(crate) fn walk(&self, instance: InstanceId, walk: &mut dyn Walk, topics_max: usize) -> bool {
+        let prefix = key::full(instance, RETAINED_PREFIX.as_bytes());
+        let Some(first) = walk.place() else { return true };
+        let mut place = [&prefix, first].concat();
+        let mut left = topics_max;
+        let mut is_over = true;
+        self.keys.walk(&mut place, |full, place| {
+            let Some(topic) = full.strip_prefix(prefix.as_slice()) else { return false };
+            // What is no text is no topic.
+            if let Ok(topic) = std::str::from_utf8(topic) {
+                walk.come_to(topic);
+                let Some(next) = walk.place() else { return false };
+                place.truncate(prefix.len());
+                place.extend_from_slice(next);
+                left = left.saturating_sub(1);
+                is_over = left > 0;
+            }
+            is_over
+        });
+        is_over
     }
 }

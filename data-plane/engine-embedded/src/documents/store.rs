@@ -6,20 +6,24 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use contract::ids::InstanceId;
+use engine::view::retained::Walk;
 use engine::{CommittedBatch, Document, FoundDocument, Key, Rev, SCAN_BYTES_MAX};
 
 use super::key;
 use super::opening::OpenedDocuments;
 use super::overlay::{Moving, Overlay, Writes, Written, add_writes_of};
-use super::retained::Sum;
+use super::retained::{Retained, Sum};
 use super::{DocumentView, Documents};
 use crate::shared::lock;
 
 /// What of the overlay is looked at under one lock, in entries: the log's thread waits for it.
 const OVERLAY_PAGE: usize = 256;
+
+/// Topics of retained messages that are passed under one lock: the log's thread waits for it.
+const RETAINED_AT_ONCE: usize = 64;
 
 /// By how much the next page of the overlay is larger when one was not enough: what is deleted takes room in it.
 const OVERLAY_PAGE_GROWTH: usize = 4;
@@ -35,6 +39,9 @@ const REFUSE_TIMES: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Store {
     overlay: Mutex<Overlay>,
+    /// True of the overlay and the documents together. Who writes goes before those who read next, so that a long walk does
+    /// not hold up the log's thread.
+    retained: RwLock<Retained>,
     /// Of the overlay, for who only looks.
     bytes: AtomicUsize,
     bytes_max: usize,
@@ -62,7 +69,8 @@ impl Store {
     pub(crate) fn new(opened: OpenedDocuments, bytes_max: usize) -> Self {
         let OpenedDocuments { documents, position, retained, .. } = opened;
         Self {
-            overlay: Mutex::new(Overlay::new(position, retained)),
+            overlay: Mutex::new(Overlay::new(position)),
+            retained: RwLock::new(retained),
             bytes: AtomicUsize::new(0),
             bytes_max,
             persisted: AtomicU64::new(position),
@@ -96,6 +104,16 @@ impl Store {
             }
         }
         self.note_readers(writes.iter().map(|(full, _)| full.as_slice()));
+        self.take_in(writes, next)
+    }
+
+    /// Takes in writes of records before `next`. Whether it is time to carry the overlay away.
+    pub(crate) fn take_in(&self, writes: Writes, next: u64) -> bool {
+        let mut retained = writes.iter().filter(|(full, _)| key::is_retained(full)).peekable();
+        if retained.peek().is_some() {
+            let mut known = self.retained.write().unwrap_or_else(PoisonError::into_inner);
+            retained.for_each(|(full, it)| known.set(full, it.body.as_ref().map(|body| body.len())));
+        }
         self.change(|overlay| {
             overlay.add(writes);
             overlay.next = next;
@@ -201,7 +219,19 @@ impl Store {
     }
 
     pub(crate) fn retained_of(&self, instance: InstanceId) -> Sum {
-        lock(&self.overlay).retained.of(instance)
+        self.retained().of(instance)
+    }
+
+    /// Leads a walk over the topics of an instance that have a retained message.
+    pub(crate) fn walk_retained(&self, instance: InstanceId, walk: &mut dyn Walk) -> io::Result<()> {
+        // Once the engine has stopped nothing is answered.
+        self.documents()?;
+        while !self.retained().walk(instance, walk, RETAINED_AT_ONCE) {}
+        Ok(())
+    }
+
+    fn retained(&self) -> RwLockReadGuard<'_, Retained> {
+        self.retained.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The document under a key.
@@ -214,12 +244,6 @@ impl Store {
             return Ok(document(&written));
         }
         Ok(documents.get(&full)?.map(|it| Document { rev: it.rev, body: it.body }))
-    }
-
-    /// The key of the first document of an instance at `from` or behind it.
-    pub(crate) fn next_key(&self, instance: InstanceId, from: &[u8]) -> io::Result<Option<Key>> {
-        let full = self.next_full(key::full(instance, from), instance.0.as_bytes())?;
-        Ok(full.and_then(|full| Some(key::parse(&full)?.1)))
     }
 
     /// The first key at `from` or behind it that begins with `prefix`.

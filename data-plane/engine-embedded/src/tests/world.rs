@@ -108,6 +108,7 @@ pub(crate) fn envelope<'a>(
         expires_at: None,
         stored_at: UnixMillis(at),
         workers: 0,
+        content: &[],
         topic,
         publisher: "p",
         payload,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use contract::feed::TopicHistory;
-use contract::message::{MessageId, MessagesAnswer, Order, StoredMessage};
+use contract::message::{MessageId, MessageProperties, MessagesAnswer, Order, StoredMessage};
 use contract::qos::Qos;
 use contract::time::UnixMillis;
 use contract::topic::{TopicFilter, first_level};
 
-use super::{Outcomes, SHARD, Subject, append, batch, instance, message};
+use super::{CONTENT, Outcomes, SHARD, Subject, append, batch, instance, message, rich_message};
 use crate::{Envelope, FoundMessage, HistoryQuery, HistoryRules, Pos, RECORD_HEADER_BYTES};
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
@@ -56,7 +56,7 @@ pub fn what_is_acknowledged_is_found<S: Subject>(make: impl Fn() -> S) {
             qos: Qos::ExactlyOnce,
             retain: true,
             stored_at: UnixMillis(number.into()),
-            ..message("a/b", &payload)
+            ..rich_message("a/b", &payload)
         };
         let application = Envelope { publisher: "", ..message("a/c", b"") };
         let record = append(subject.log(), number.into(), &[published, application]).record;
@@ -69,6 +69,9 @@ pub fn what_is_acknowledged_is_found<S: Subject>(make: impl Fn() -> S) {
             stored_at: UnixMillis(number.into()),
             bytes: 3,
             payload: contract::base64::Base64(payload.into()),
+            expires_at: Some(UnixMillis(u64::MAX)),
+            properties: MessageProperties::default(),
+            content: CONTENT.into(),
         };
         let query = HistoryQuery { topic_filter: Some(filter("a/b")), limit: 1, ..HistoryQuery::default() };
         let answer = history.query(instance(1), &query, &rules(&["a"])).expect("a history that works");
@@ -228,6 +231,9 @@ fn append_many<S: Subject>(subject: &S) -> Vec<StoredMessage> {
                 stored_at: UnixMillis(stored_at),
                 bytes: bytes as u64,
                 payload: contract::base64::Base64(vec![b'p'; bytes]),
+                expires_at: None,
+                properties: MessageProperties::default(),
+                content: Vec::new(),
             });
         }
     }

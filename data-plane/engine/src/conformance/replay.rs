@@ -6,7 +6,7 @@ use contract::qos::Qos;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 
-use super::{Outcomes, Subject, append, instance, message};
+use super::{CONTENT, Outcomes, Subject, append, instance, message, rich_message};
 use crate::{
     Backlog, Batch, Change, Envelope, HistoryQuery, HistoryRules, Pos, ReplayFilter, ReplayQuery, Replayed,
     RetentionClass,
@@ -104,6 +104,8 @@ fn append_many<S: Subject>(subject: &S) -> Vec<Stored> {
                     Some(RetentionClass::Month),
                 ]),
                 stored_at: UnixMillis(1_000 + u64::from(id) * 10 + mixed.next(25)),
+                expires_at: *mixed.pick(&[None, None, Some(UnixMillis(1_500))]),
+                content: if mixed.next(3) == 0 { CONTENT } else { &[] },
                 ..message("", &payload)
             };
             let topic = *mixed.pick(&TOPICS);
@@ -266,14 +268,14 @@ pub fn what_is_acknowledged_is_replayed<S: Subject>(make: impl Fn() -> S) {
     let filters = [ReplayFilter { filter: &wanted, since: Pos::START }];
     let mut from = Pos::START;
     for id in 0..50 {
-        let record = append(subject.log(), id, &[message("a/b", b"1"), message("a/c", b"2")]).record;
+        let record = append(subject.log(), id, &[rich_message("a/b", b"1"), message("a/c", b"2")]).record;
         let query = ReplayQuery { from, ..everything(&filters) };
         let page = subject.replay().replay(instance(1), &query).expect("it works");
         let found: Vec<_> = page.messages.iter().map(|it| it.pos).collect();
         assert_eq!((found, page.lost), (vec![Pos::of_record(record)], false));
         assert_eq!(page.next, head(&subject), "the range ends at the head");
         let envelope = Envelope::from_record(&page.messages[0].record).expect("a record");
-        assert_eq!(envelope, message("a/b", b"1"));
+        assert_eq!(envelope, rich_message("a/b", b"1"));
         from = page.next;
     }
     let query = ReplayQuery { from, ..everything(&filters) };

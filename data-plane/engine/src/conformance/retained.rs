@@ -6,7 +6,7 @@ use contract::qos::Qos;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 
-use super::{Outcomes, Subject, append, batch, instance, message};
+use super::{Outcomes, Subject, append, batch, instance, message, rich_message};
 use crate::{Envelope, KEY_BYTES_MAX, RETAINED_PREFIX};
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
@@ -94,6 +94,22 @@ pub fn retained_messages_are_those_of_a_plain_search<S: Subject>(make: impl Fn()
         let expected: Vec<_> = matching.map(|(topic, payload)| (topic.clone(), payload.clone())).collect();
         for limit in [1, 3, 1_000] {
             assert_eq!(look_up(&subject, 1, &filter, limit), expected, "{text} by {limit}");
+        }
+    }
+}
+
+/// A retained message is whole: what it was published with is given with it, and replaced with it.
+pub fn retained_messages_keep_their_content<S: Subject>(make: impl Fn() -> S) {
+    let subject = make();
+    let rich = Envelope { stored_at: UnixMillis(7), retain: true, ..rich_message("a/b", b"1") };
+    for (id, envelope) in (1..).zip([rich, retained("a/b", b"2"), rich]) {
+        append(subject.log(), id, &[envelope, retained("a/c", b"")]);
+        for text in ["a/b", "a/+", "#"] {
+            let page =
+                subject.replay().retained(instance(1), &filter(text), None, NOW, 10).expect("it works");
+            let records: Vec<_> =
+                page.messages.iter().map(|it| Envelope::from_record(&it.record).expect("a record")).collect();
+            assert_eq!(records, [envelope], "{text}");
         }
     }
 }

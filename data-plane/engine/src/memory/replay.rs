@@ -6,9 +6,11 @@ use contract::topic::TopicFilter;
 
 use super::state::Documents;
 use super::{Memory, lock};
-use crate::view::retained::Seek;
+use crate::view::retained::{Seek, Walk};
 use crate::view::{self, Source};
-use crate::{Backlog, Document, Key, Pos, QueryError, Replay, ReplayPage, ReplayQuery, RetainedPage};
+use crate::{
+    Backlog, Document, Key, Pos, QueryError, RETAINED_PREFIX, Replay, ReplayPage, ReplayQuery, RetainedPage,
+};
 
 impl Replay for Memory {
     fn replay(&self, instance: InstanceId, query: &ReplayQuery<'_>) -> Result<ReplayPage, QueryError> {
@@ -67,8 +69,20 @@ impl Replay for Memory {
 }
 
 impl Seek for Documents {
-    fn next_key(&self, instance: InstanceId, key: &[u8]) -> Result<Option<Key>, QueryError> {
-        Ok(self.find_at_or_after(instance, key).cloned())
+    fn walk(&self, instance: InstanceId, walk: &mut dyn Walk) -> Result<(), QueryError> {
+        let key = |place: &[u8]| [RETAINED_PREFIX.as_bytes(), place].concat();
+        let mut from = walk.place().map(key);
+        while let Some(full) = from.and_then(|from| self.find_at_or_after(instance, &from)) {
+            let Some(topic) = full.as_bytes().strip_prefix(RETAINED_PREFIX.as_bytes()) else { break };
+            from = if let Ok(topic) = std::str::from_utf8(topic) {
+                walk.come_to(topic);
+                walk.place().map(key)
+            } else {
+                // What is no text is no topic.
+                Some([full.as_bytes(), &[0]].concat())
+            };
+        }
+        Ok(())
     }
 
     fn document(&self, instance: InstanceId, key: &Key) -> Result<Option<Document>, QueryError> {

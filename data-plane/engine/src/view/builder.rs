@@ -172,11 +172,12 @@ impl FooterBuilder {
         let stored_at = record.envelope.stored_at.0.min(TIME_MAX);
         // Weights are what history counts by: what it does not show weighs nothing.
         let shown_bytes = if record.envelope.history { bytes } else { 0 };
-        let texts = [(Kind::Topics, record.envelope.topic), (Kind::Publishers, record.envelope.publisher)];
-        let [topic, publisher] = texts.map(|(kind, text)| {
+        let mut note = |kind, text| {
             let again = if is_alike { rows.note_again(kind, shown_bytes) } else { None };
             again.unwrap_or_else(|| rows.note(kind, text, number, shown_bytes))
-        });
+        };
+        let topic = note(Kind::Topics, record.envelope.topic);
+        let publisher = note(Kind::Publishers, record.envelope.publisher);
         let row = Row {
             pos,
             stored_at,

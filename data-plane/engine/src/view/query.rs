@@ -2,7 +2,9 @@
 
 use contract::base64::Base64;
 use contract::ids::InstanceId;
-use contract::message::{MESSAGES_PER_ANSWER_MAX, MessageId, MessagesAnswer, Order, StoredMessage};
+use contract::message::{
+    MESSAGES_PER_ANSWER_MAX, MessageId, MessageProperties, MessagesAnswer, Order, StoredMessage,
+};
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 
@@ -56,7 +58,10 @@ pub fn query(
                 }
                 last = Some(row.pos);
                 match message(view, source, instance, &row, query.payload_bytes_max) {
-                    Ok(message) => answer.items.push(message),
+                    Ok(message) => {
+                        room.charge(message.content.len() as u64);
+                        answer.items.push(message);
+                    }
                     Err(Damaged) => answer.complete = false,
                 }
             }
@@ -118,6 +123,8 @@ struct Room {
     payload_bytes_max: u64,
     answer_bytes: u64,
     read_bytes: u64,
+    /// What was shown beside payloads has filled the answer.
+    is_spent: bool,
 }
 
 impl Room {
@@ -127,14 +134,21 @@ impl Room {
             payload_bytes_max: query.payload_bytes_max,
             answer_bytes: query.answer_bytes_max,
             read_bytes: READ_BYTES_MAX,
+            is_spent: false,
         }
+    }
+
+    /// Takes the room of what a message shows beside its payload, which is known once it is read.
+    const fn charge(&mut self, bytes: u64) {
+        self.is_spent |= bytes > self.answer_bytes;
+        self.answer_bytes = self.answer_bytes.saturating_sub(bytes);
     }
 
     /// Takes the room that a message needs; the first has it always.
     fn take(&mut self, row: &Row, is_first: bool) -> bool {
         let bytes = u64::from(row.bytes);
         let shown = bytes.min(self.payload_bytes_max);
-        let fits = is_first || (bytes <= self.read_bytes && shown <= self.answer_bytes);
+        let fits = is_first || (bytes <= self.read_bytes && shown <= self.answer_bytes && !self.is_spent);
         if self.items == 0 || !fits {
             return false;
         }
@@ -193,5 +207,8 @@ fn message(
         stored_at: envelope.stored_at,
         bytes: envelope.payload.len() as u64,
         payload: Base64(envelope.payload[..shown].into()),
+        expires_at: envelope.expires_at,
+        properties: MessageProperties::default(),
+        content: envelope.content.into(),
     })
 }

@@ -116,8 +116,8 @@ impl<'a> Ranked<'a> {
             return self.all_below(literal, prefix, left, take);
         }
         let mut walk = TopicWalk::new(filter.as_str(), prefix.into());
-        let Some(place) = walk.next.take() else { return Ok(true) };
-        let mut rank = self.partition(0..self.len(), |text| text.as_bytes() < place.as_slice())?;
+        let Some(place) = walk.place() else { return Ok(true) };
+        let mut rank = self.partition(0..self.len(), |text| text.as_bytes() < place)?;
         while rank < self.len() {
             let Some(less) = left.checked_sub(1) else { return Ok(false) };
             *left = less;
@@ -130,8 +130,8 @@ impl<'a> Ranked<'a> {
                 take(number);
             }
             // The next is behind this one in any case, also in a table that is damaged.
-            let Some(place) = walk.next.take() else { break };
-            rank = self.seek(rank + 1, |text| text.as_bytes() < place.as_slice())?;
+            let Some(place) = walk.place() else { break };
+            rank = self.seek(rank + 1, |text| text.as_bytes() < place)?;
         }
         Ok(true)
     }

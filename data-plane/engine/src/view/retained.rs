@@ -1,5 +1,5 @@
-//! Retained messages by topic filter: seeks through ordered keys that jump over what cannot match. Not here: how a
-//! message comes to be retained.
+//! Retained messages by topic filter: a walk over ordered topics that jumps over what cannot match. Not here: how a
+//! message comes to be retained, and where it is known which topics have one.
 
 use contract::ids::InstanceId;
 use contract::time::UnixMillis;
@@ -11,17 +11,26 @@ use crate::{
     Replayed, RetainedPage,
 };
 
-/// The most seeks of one look-up.
-const SEEKS_MAX: usize = 20_000;
+/// The most topics that one look-up comes to; those that it jumps over are not among them.
+const TOPICS_MAX: usize = 50_000;
 
-/// Documents in the order of their keys' bytes.
+/// Retained messages by their topics.
 pub trait Seek {
-    /// The key of the instance's first document that is not before `key`, which is not always one that a document could
-    /// have.
-    fn next_key(&self, instance: InstanceId, key: &[u8]) -> Result<Option<Key>, QueryError>;
+    /// Leads a walk over the topics of the instance that have a retained message, in the order of their bytes, from the
+    /// walk's place to the first topic that is not before it, and so on, until it has none or there is no such topic.
+    fn walk(&self, instance: InstanceId, walk: &mut dyn Walk) -> Result<(), QueryError>;
 
     /// The document under a key that was found, unless it is gone by now.
     fn document(&self, instance: InstanceId, key: &Key) -> Result<Option<Document>, QueryError>;
+}
+
+/// A walk over topics, which knows itself where it wants to go.
+pub trait Walk {
+    /// Nothing wanted stands before this place, which is not always one that a topic could have; none: nothing more is.
+    fn place(&self) -> Option<&[u8]>;
+
+    /// It has come to this topic. Its next place is behind that.
+    fn come_to(&mut self, topic: &str);
 }
 
 /// The page that [`Replay::retained`](crate::Replay::retained) answers.
@@ -33,30 +42,66 @@ pub fn retained(
     now: UnixMillis,
     limit: usize,
 ) -> Result<RetainedPage, QueryError> {
+    let limit = limit.clamp(1, RETAINED_PAGE_MAX);
     let mut collected = Collected { page: RetainedPage::default(), bytes: 0, limit };
     if !filter.as_str().contains(['+', '#']) {
         return exact(documents, instance, filter.as_str(), after, collected, now);
     }
     let from = after.map_or_else(Vec::new, |after| [after, "\0"].concat().into_bytes());
-    let mut walk = TopicWalk::new(filter.as_str(), from);
-    let mut last = after.unwrap_or_default().to_owned();
-    for _ in 0..SEEKS_MAX {
-        let Some(place) = walk.next.take() else {
+    let walk = TopicWalk::new(filter.as_str(), from);
+    let mut search = Search { walk, found: Vec::new(), wanted: limit, left: TOPICS_MAX, last: None };
+    loop {
+        documents.walk(instance, &mut search)?;
+        // Where it stands is asked before the messages are read: what was found last may be gone.
+        let is_over = search.place().is_some() || search.walk.place().is_none();
+        for topic in search.found.drain(..) {
+            let Ok(key) = Key::new(key(topic.as_bytes())) else { continue };
+            if let Some(document) = documents.document(instance, &key)?
+                && !collected.take(&topic, document, now)
+            {
+                return Ok(collected.page);
+            }
+        }
+        if is_over {
             collected.page.next = None;
             return Ok(collected.page);
-        };
-        let Some(key) = documents.next_key(instance, &key(&place))? else { continue };
-        let Some(topic) = topic_of(key.as_bytes()) else { continue };
-        last.replace_range(.., topic);
-        if walk.come_to(topic)
-            && let Some(document) = documents.document(instance, &key)?
-            && !collected.take(topic, document, now)
-        {
+        }
+        search.wanted = limit - collected.page.messages.len();
+        if search.wanted == 0 {
+            return Ok(collected.page);
+        }
+        if search.left == 0 {
+            collected.page.next = search.last;
             return Ok(collected.page);
         }
     }
-    collected.page.next = Some(last.into());
-    Ok(collected.page)
+}
+
+/// Topics that a filter matches, so many of them as are wanted.
+struct Search<'a> {
+    walk: TopicWalk<'a>,
+    found: Vec<Box<str>>,
+    wanted: usize,
+    /// Topics that it may still come to, and the last one when there are no more.
+    left: usize,
+    last: Option<Box<str>>,
+}
+
+impl Walk for Search<'_> {
+    fn place(&self) -> Option<&[u8]> {
+        let is_full = self.found.len() >= self.wanted || self.left == 0;
+        self.walk.place().filter(|_| !is_full)
+    }
+
+    fn come_to(&mut self, topic: &str) {
+        if self.walk.come_to(topic) {
+            self.found.push(topic.into());
+        }
+        self.left -= 1;
+        if self.left == 0 {
+            self.last = Some(topic.into());
+        }
+    }
 }
 
 /// The one message that a filter without a wildcard may match: it needs no search.
@@ -79,11 +124,6 @@ fn exact(
     Ok(collected.page)
 }
 
-/// The topic whose retained message has this key.
-fn topic_of(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.strip_prefix(RETAINED_PREFIX.as_bytes())?).ok()
-}
-
 /// An answer that grows.
 struct Collected {
     page: RetainedPage,
@@ -102,7 +142,7 @@ impl Collected {
         }
         let messages = self.page.messages.len();
         let is_over = self.bytes + body.len() > RETAINED_PAGE_BYTES_MAX && messages > 0;
-        if is_over || messages >= self.limit.clamp(1, RETAINED_PAGE_MAX) {
+        if is_over || messages >= self.limit {
             return false;
         }
         self.bytes += body.len();

@@ -35,6 +35,7 @@ pub(super) fn message(number: u64, topic: &str) -> Envelope<'_> {
         expires_at: None,
         stored_at: UnixMillis(number),
         workers: 0,
+        content: &[],
         topic,
         publisher: if number.is_multiple_of(2) { "even" } else { "odd" },
         payload: b"payload",

@@ -27,7 +27,7 @@ fn worker(index: usize) -> WorkerId {
 }
 
 fn subscriber(worker_index: usize, slot: u32, qos: Qos) -> Subscriber {
-    Subscriber { worker: worker(worker_index), client: ClientKey::new(slot, 0), qos }
+    Subscriber { worker: worker(worker_index), client: ClientKey::new(slot, 0), qos, is_special: false }
 }
 
 fn table() -> (RouteTable, Arc<Epochs>) {

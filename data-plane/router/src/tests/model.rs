@@ -38,7 +38,7 @@ fn any_qos() -> impl Strategy<Value = Qos> {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Insert(TopicFilter, usize, u32, Qos),
+    Insert(TopicFilter, usize, u32, (Qos, bool)),
     Remove(TopicFilter, usize, u32),
     /// One of those that are there.
     RemoveHeld(usize),
@@ -48,8 +48,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (any_filter(), 0_usize..3, 0_u32..4, any_qos())
-            .prop_map(|(filter, worker, slot, qos)| Step::Insert(filter, worker, slot, qos)),
+        4 => (any_filter(), 0_usize..3, 0_u32..4, (any_qos(), any::<bool>()))
+            .prop_map(|(filter, worker, slot, wanted)| Step::Insert(filter, worker, slot, wanted)),
         1 => (any_filter(), 0_usize..3, 0_u32..4)
             .prop_map(|(filter, worker, slot)| Step::Remove(filter, worker, slot)),
         2 => (0_usize..40).prop_map(Step::RemoveHeld),
@@ -61,24 +61,24 @@ fn step() -> impl Strategy<Value = Step> {
 /// Every subscription there is, as plain as can be.
 #[derive(Default)]
 struct Held {
-    live: BTreeMap<(TopicFilter, usize, u32), Qos>,
+    live: BTreeMap<(TopicFilter, usize, u32), (Qos, bool)>,
     lasting: BTreeMap<TopicFilter, u64>,
 }
 
 /// A route set, spelled out: clients, and whether anything lasts.
-type Answer = (Vec<(usize, u32, Qos)>, bool);
+type Answer = (Vec<(usize, u32, Qos, bool)>, bool);
 
 impl Held {
-    /// One entry for each client, the best QoS of its filters that match.
+    /// One entry for each client: the best QoS of its filters that match, and whether any of them is special.
     fn answer(&self, topic: &str) -> Answer {
         let mut clients = BTreeMap::new();
-        for ((filter, worker, slot), &qos) in &self.live {
+        for ((filter, worker, slot), &(qos, is_special)) in &self.live {
             if filter.matches(topic) {
-                let best = clients.entry((*worker, *slot)).or_insert(qos);
-                *best = qos.max(*best);
+                let best = clients.entry((*worker, *slot)).or_insert((qos, is_special));
+                *best = (qos.max(best.0), is_special || best.1);
             }
         }
-        let plain = |((worker, slot), qos)| (worker, slot, qos);
+        let plain = |((worker, slot), (qos, is_special))| (worker, slot, qos, is_special);
         let is_lasting = self.lasting.keys().any(|filter| filter.matches(topic));
         (clients.into_iter().map(plain).collect(), is_lasting)
     }
@@ -97,7 +97,7 @@ impl Held {
 }
 
 fn spelled(set: &RouteSet) -> Answer {
-    let plain = |it: Subscriber| (it.worker.index(), it.client.slot(), it.qos);
+    let plain = |it: Subscriber| (it.worker.index(), it.client.slot(), it.qos, it.is_special);
     (set.iter().map(plain).collect(), set.is_lasting())
 }
 
@@ -112,10 +112,11 @@ fn apply(step: Step, table: &mut RouteTable, held: &mut Held) -> Result<(), Test
         })
     };
     match step {
-        Step::Insert(filter, worker, slot, qos) => {
-            let inserted = table.insert(&filter, subscriber(worker, slot, qos), ANY);
-            let before = held.live.insert((filter, worker, slot), qos);
-            prop_assert_eq!(inserted, Ok(before.map_or(Inserted::New, Inserted::Replaced)));
+        Step::Insert(filter, worker, slot, (qos, is_special)) => {
+            let wanted = Subscriber { is_special, ..subscriber(worker, slot, qos) };
+            let inserted = table.insert(&filter, wanted, ANY);
+            let before = held.live.insert((filter, worker, slot), (qos, is_special));
+            prop_assert_eq!(inserted, Ok(before.map_or(Inserted::New, |(qos, _)| Inserted::Replaced(qos))));
         }
         Step::Remove(filter, worker_index, slot) => {
             let removed = table.remove(&filter, worker(worker_index), ClientKey::new(slot, 0));

@@ -4,7 +4,7 @@ use contract::qos::Qos;
 use contract::refusal::Refusal;
 
 use super::{ANY, filter, matches, subscriber, table, worker};
-use crate::{ClientKey, FILTER_LEVELS_MAX, Inserted, RouteSet, Scratch};
+use crate::{ClientKey, FILTER_LEVELS_MAX, Inserted, RouteSet, Scratch, Subscriber};
 
 #[test]
 fn each_kind_of_filter_is_found() {
@@ -92,6 +92,32 @@ fn the_same_subscription_again_replaces_the_qos() {
         assert!(table.remove(&filter(text), worker(0), ClientKey::new(2, 0)));
     }
     assert_eq!(table.subscriptions(), 0);
+}
+
+#[test]
+fn one_special_subscription_of_several_makes_a_client_special() {
+    for text in ["a/b", "a/+"] {
+        let (mut table, epochs) = table();
+        let insert = |table: &mut crate::RouteTable, text, slot, qos, is_special| {
+            let wanted = Subscriber { is_special, ..subscriber(0, slot, qos) };
+            table.insert(&filter(text), wanted, ANY).expect("room");
+        };
+        let specials = |table: &crate::RouteTable| {
+            let set = table.matches("a/b", &mut Scratch::new());
+            set.iter().map(|it| (it.client.slot(), it.qos.bits(), it.is_special)).collect::<Vec<_>>()
+        };
+        insert(&mut table, text, 1, Qos::AtLeastOnce, false);
+        insert(&mut table, text, 2, Qos::AtLeastOnce, false);
+        let mut stamp = epochs.stamp(table.slots("a/b"));
+        insert(&mut table, text, 1, Qos::AtLeastOnce, true);
+        assert!(!epochs.is_current(&mut stamp), "publishers have to know");
+        assert_eq!(specials(&table), [(1, 1, true), (2, 1, false)]);
+        insert(&mut table, "#", 1, Qos::ExactlyOnce, false);
+        insert(&mut table, "a/#", 2, Qos::AtMostOnce, true);
+        assert_eq!(specials(&table), [(1, 2, true), (2, 1, true)], "the best QoS, whichever has it");
+        insert(&mut table, text, 1, Qos::AtMostOnce, false);
+        assert_eq!(specials(&table), [(1, 2, false), (2, 1, true)]);
+    }
 }
 
 #[test]

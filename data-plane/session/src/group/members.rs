@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use contract::shared_group::SharedStrategy;
+
 #[derive(Clone, Copy, Debug)]
 struct Member {
     window: u16,
@@ -16,14 +18,22 @@ impl Member {
     fn credit(self) -> usize {
         if self.is_full { 0 } else { usize::from(self.window.saturating_sub(self.in_flight)) }
     }
+
+    const fn rank(self, strategy: SharedStrategy) -> u16 {
+        match strategy {
+            SharedStrategy::RoundRobin | SharedStrategy::Sticky => 0,
+            SharedStrategy::LeastInFlight => self.in_flight,
+        }
+    }
 }
 
 /// Members by name. They take turns in the order of their names.
 #[derive(Debug)]
 pub(super) struct Members<M> {
     members: BTreeMap<M, Member>,
-    /// Those that have credit.
-    ready: BTreeSet<M>,
+    strategy: SharedStrategy,
+    /// Those that have credit, each behind what counts against it: what it has in flight, where that decides; else 0.
+    ready: BTreeSet<(u16, M)>,
     /// The sum of what they have.
     credit: usize,
     /// Whose turn was last.
@@ -32,7 +42,8 @@ pub(super) struct Members<M> {
 
 impl<M> Default for Members<M> {
     fn default() -> Self {
-        Self { members: BTreeMap::new(), ready: BTreeSet::new(), credit: 0, last: None }
+        let strategy = SharedStrategy::default();
+        Self { members: BTreeMap::new(), strategy, ready: BTreeSet::new(), credit: 0, last: None }
     }
 }
 
@@ -46,9 +57,21 @@ impl<M: Copy + Ord> Members<M> {
             let member = before.get(&name).map_or(new, |known| Member { window, ..*known });
             self.members.insert(name, member);
         }
-        let ready = self.members.iter().filter(|(_, member)| member.credit() > 0);
-        self.ready = ready.map(|(&name, _)| name).collect();
         self.credit = self.members.values().map(|member| member.credit()).sum();
+        self.rank_all();
+    }
+
+    pub(super) fn set_strategy(&mut self, strategy: SharedStrategy) {
+        if self.strategy != strategy {
+            self.strategy = strategy;
+            self.rank_all();
+        }
+    }
+
+    fn rank_all(&mut self) {
+        let ready = self.members.iter().filter(|(_, member)| member.credit() > 0);
+        let strategy = self.strategy;
+        self.ready = ready.map(|(&name, member)| (member.rank(strategy), name)).collect();
     }
 
     pub(super) fn contains(&self, name: M) -> bool {
@@ -57,9 +80,17 @@ impl<M: Copy + Ord> Members<M> {
 
     /// The next one that has credit.
     pub(super) fn next(&mut self) -> Option<M> {
-        let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self.ready.range((behind, Bound::Unbounded)).next().or_else(|| self.ready.first());
-        let next = *next?;
+        let &(least, first) = self.ready.first()?;
+        let next = match self.last {
+            Some(last) if self.strategy == SharedStrategy::Sticky && self.ready.contains(&(least, last)) => {
+                last
+            }
+            Some(last) => {
+                let mut behind = self.ready.range((Bound::Excluded((least, last)), Bound::Unbounded));
+                behind.next().filter(|(rank, _)| *rank == least).map_or(first, |&(_, next)| next)
+            }
+            None => first,
+        };
         self.last = Some(next);
         Some(next)
     }
@@ -85,14 +116,15 @@ impl<M: Copy + Ord> Members<M> {
     /// One that is no member is passed over.
     fn change(&mut self, name: M, change: impl FnOnce(&mut Member)) {
         let Some(member) = self.members.get_mut(&name) else { return };
-        let before = member.credit();
+        let (before, was) = (member.credit(), member.rank(self.strategy));
         change(member);
-        let after = member.credit();
+        let (after, is) = (member.credit(), member.rank(self.strategy));
         self.credit = self.credit + after - before;
-        if after > 0 {
-            self.ready.insert(name);
-        } else {
-            self.ready.remove(&name);
+        if before > 0 && (after == 0 || was != is) {
+            self.ready.remove(&(was, name));
+        }
+        if after > 0 && (before == 0 || was != is) {
+            self.ready.insert((is, name));
         }
     }
 }

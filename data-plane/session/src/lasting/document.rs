@@ -9,7 +9,7 @@ pub(crate) mod session;
 
 use engine::Pos;
 
-/// The version of all three documents; others are not read.
+/// The version of documents that have had one form so far; others are not read.
 const VERSION: u8 = 1;
 
 /// Why documents are no session.
@@ -34,8 +34,12 @@ pub(crate) struct Writer<'a>(&'a mut Vec<u8>);
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self::of_version(out, VERSION)
+    }
+
+    pub(crate) fn of_version(out: &'a mut Vec<u8>, version: u8) -> Self {
         out.clear();
-        out.push(VERSION);
+        out.push(version);
         Self(out)
     }
 
@@ -71,8 +75,13 @@ pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, RestoreError> {
+        Self::up_to_version(bytes, VERSION).map(|(_, reader)| reader)
+    }
+
+    /// A document of any version up to this one, and which it is.
+    pub(crate) fn up_to_version(bytes: &'a [u8], newest: u8) -> Result<(u8, Self), RestoreError> {
         match bytes.split_first().ok_or(RestoreError::Truncated)? {
-            (&VERSION, rest) => Ok(Self(rest)),
+            (&version, rest) if (1..=newest).contains(&version) => Ok((version, Self(rest))),
             (&version, _) => Err(RestoreError::Version(version)),
         }
     }

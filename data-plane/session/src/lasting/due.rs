@@ -29,14 +29,16 @@ impl Lasting {
         }
     }
 
-    /// Takes the will, to be published with the batch of this round: what says that it was goes into the same.
-    pub(crate) fn take_will(&mut self) -> Option<Box<Will>> {
+    /// Takes the will, to be published with the batch of this round: what says that it was goes into the same. Besides
+    /// what is [due](Self::due) it is for a session that is ended from outside, by a clean start: its will does not wait
+    /// any longer [MQTT-3.1.3-9].
+    pub fn take_will(&mut self) -> Option<Box<Will>> {
         let will = self.will.take()?;
         self.changes.make_urgent(Part::Session);
         Some(will)
     }
 
-    /// For so many seconds it lasts without a connection.
+    /// For so many seconds it lasts without a connection; 0: it ends with it.
     #[must_use]
     pub const fn expiry_secs(&self) -> u32 {
         self.expiry_secs

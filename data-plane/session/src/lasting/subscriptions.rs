@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use contract::p2p;
 use contract::qos::Qos;
 use contract::subscription::SHARED_PREFIX;
 use contract::topic::TopicFilter;
 use engine::Pos;
+
+use crate::granted::{Granted, Special};
 
 /// Subscriptions that have ended while messages were in flight, at most; beyond, those messages are given up.
 const ENDED_MAX: usize = 64;
@@ -24,7 +27,7 @@ const ENTRY_BYTES: usize = 24;
 /// One subscription.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Subscription {
-    pub(crate) qos: Qos,
+    pub(crate) granted: Granted,
     /// Messages before it do not count for it.
     pub(crate) since: Pos,
 }
@@ -38,6 +41,8 @@ pub(crate) struct Subscriptions {
     held_bytes: usize,
     /// How many of them are no plain topics.
     wild: usize,
+    /// How many of them have options or an identifier.
+    special: usize,
     /// With the position from which on nothing of it can be in flight.
     ended: Vec<(TopicFilter, Pos)>,
     ended_bytes: usize,
@@ -65,18 +70,25 @@ impl Subscriptions {
         &self.ended
     }
 
-    /// Adds one, or replaces its QoS. What waits for a filter that was held goes on waiting, unless that was granted
-    /// QoS 0: then nothing waits.
-    pub(crate) fn insert(&mut self, filter: TopicFilter, qos: Qos, since: Pos) {
+    /// What is held for a filter.
+    pub(crate) fn find(&self, filter: &TopicFilter) -> Option<Granted> {
+        self.held.get(filter).map(|held| held.granted)
+    }
+
+    /// Adds one, or replaces what it was granted. What waits for a filter that was held goes on waiting, unless that was
+    /// granted QoS 0: then nothing waits.
+    pub(crate) fn insert(&mut self, filter: TopicFilter, granted: Granted, since: Pos) {
+        self.special += usize::from(granted.is_special());
         if let Some(held) = self.held.get_mut(&filter) {
-            if held.qos == Qos::AtMostOnce {
+            self.special -= usize::from(held.granted.is_special());
+            if held.granted.qos() == Qos::AtMostOnce {
                 held.since = since;
             }
-            held.qos = qos;
+            held.granted = granted;
         } else {
             self.wild += usize::from(is_wild(&filter));
             self.held_bytes += entry_bytes(&filter);
-            self.held.insert(filter, Subscription { qos, since });
+            self.held.insert(filter, Subscription { granted, since });
         }
     }
 
@@ -86,7 +98,8 @@ impl Subscriptions {
         let Some((filter, held)) = self.held.remove_entry(filter) else { return false };
         self.wild -= usize::from(is_wild(&filter));
         self.held_bytes -= entry_bytes(&filter);
-        if let Some(until) = until.filter(|_| held.qos != Qos::AtMostOnce && !is_shared(&filter)) {
+        self.special -= usize::from(held.granted.is_special());
+        if let Some(until) = until.filter(|_| held.granted.qos() != Qos::AtMostOnce && !is_shared(&filter)) {
             self.end(filter, until);
         }
         true
@@ -106,17 +119,40 @@ impl Subscriptions {
         self.ended_bytes = self.ended.iter().map(|(filter, _)| entry_bytes(filter)).sum();
     }
 
-    /// The highest QoS granted for messages of the topic that stand at `pos`, and behind it as far as that is the same.
+    /// The highest QoS granted for messages of the topic that stand at `pos`, and behind it as far as that is the same. A
+    /// message to one client needs no subscription: no other client is ever shown it.
     pub(crate) fn grant_for(&self, topic: &str, pos: Pos) -> Grant {
         let mut grant = Grant { qos: None, from: pos, to: None };
-        if let Some(plain) = self.held.get(topic) {
-            grant.add(*plain);
+        if p2p::receiver(topic).is_some() {
+            grant.qos = Some(Qos::ExactlyOnce);
+            return grant;
         }
-        if self.wild > 0 {
-            let wild = self.held.iter().filter(|(filter, _)| is_wild(filter) && filter.matches(topic));
-            wild.for_each(|(_, held)| grant.add(*held));
-        }
+        self.matching(topic).for_each(|held| grant.add(held));
         grant
+    }
+
+    /// Whether any of them has options or an identifier.
+    pub(crate) const fn has_special(&self) -> bool {
+        self.special > 0
+    }
+
+    /// What all that match a message which stands at `pos`, or is in no log, ask for together.
+    pub(crate) fn special_for(&self, topic: &str, pos: Option<Pos>, is_own: bool) -> Option<Special> {
+        if p2p::receiver(topic).is_some() {
+            return Some(Special::plain(Qos::ExactlyOnce));
+        }
+        let mut special = None;
+        let matching = self.matching(topic).filter(|held| pos.is_none_or(|pos| held.since <= pos));
+        matching.for_each(|held| Special::add(&mut special, held.granted, is_own));
+        special
+    }
+
+    fn matching(&self, topic: &str) -> impl Iterator<Item = Subscription> {
+        let plain = self.held.get(topic).copied();
+        let wild = (self.wild > 0).then(|| self.held.iter());
+        let wild = wild.into_iter().flatten();
+        let wild = wild.filter(move |(filter, _)| is_wild(filter) && filter.matches(topic));
+        plain.into_iter().chain(wild.map(|(_, held)| *held))
     }
 }
 
@@ -139,7 +175,7 @@ impl Grant {
 
     fn add(&mut self, held: Subscription) {
         if held.since <= self.from {
-            self.qos = self.qos.max(Some(held.qos));
+            self.qos = self.qos.max(Some(held.granted.qos()));
         } else {
             self.to = Some(self.to.map_or(held.since, |to| to.min(held.since)));
         }

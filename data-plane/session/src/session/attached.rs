@@ -7,11 +7,12 @@ use std::sync::Arc;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use engine::Pos;
-use mqtt::{PacketId, PublishForm};
+use mqtt::{PacketId, ReasonCode, Version, encode};
 
 use super::gates::{Effect, Gate};
 use crate::bounds::Bounds;
 use crate::lasting::{Flight, Lasting, Part, Stamp, Step};
+use crate::message::Kept;
 use crate::time::Millis;
 
 /// Messages in flight to one client at most: half of the identifiers, for as many may rest.
@@ -34,13 +35,19 @@ pub(super) enum Launch {
 /// What PUBREC is answered with.
 pub(super) enum PubRecAnswer {
     PubRel,
+    /// PUBREL, for what is not in flight.
+    Unknown,
     /// Nothing for now.
     Later,
+    /// Nothing: the client has refused the message, and has done with it.
+    Over,
 }
 
 #[derive(Debug)]
 pub(super) struct Attached {
     pub(super) lasting: Box<Lasting>,
+    version: Version,
+    /// Messages in flight at one time, at most.
     pub(super) window: usize,
     pub(super) gates: VecDeque<Gate>,
     /// Of the messages that wait in gates.
@@ -58,11 +65,18 @@ pub(super) struct Attached {
 impl Attached {
     /// What is in flight waits to be found in the log again, and what the client has said PUBREC to is released once
     /// more, in the order of PUBREC [MQTT-4.4.0-1], [MQTT-4.6.0-4].
-    pub(super) fn new(now: Millis, mut lasting: Box<Lasting>, bounds: &Bounds, output: &mut Vec<u8>) -> Self {
+    pub(super) fn new(
+        now: Millis,
+        mut lasting: Box<Lasting>,
+        version: Version,
+        bounds: &Bounds,
+        output: &mut Vec<u8>,
+    ) -> Self {
         lasting.sending.ground();
         lasting.sending.rewind();
         let mut attached = Self {
             lasting,
+            version,
             window: usize::from(bounds.in_flight_max.min(WINDOW_MAX)),
             gates: VecDeque::new(),
             gated_bytes: 0,
@@ -83,13 +97,13 @@ impl Attached {
         match flight.step {
             Step::Released => {
                 self.lasting.sending.step(packet_id, Step::Released, flight.stamp);
-                mqtt::pubrel(output, packet_id);
+                encode::pubrel(output, self.version, packet_id, ReasonCode::Success);
             }
             Step::Received => {
                 self.lasting.sending.step(packet_id, Step::Received, flight.stamp);
                 if self.lasting.changes.is_safe(Part::Progress, flight.stamp) {
                     self.lasting.sending.step(packet_id, Step::Released, flight.stamp);
-                    mqtt::pubrel(output, packet_id);
+                    encode::pubrel(output, self.version, packet_id, ReasonCode::Success);
                 } else {
                     self.gate(flight.stamp, Effect::PubRel(packet_id));
                 }
@@ -126,7 +140,7 @@ impl Attached {
         &mut self,
         pos: Option<Pos>,
         qos: Qos,
-        form: impl FnOnce() -> Arc<PublishForm>,
+        form: impl FnOnce() -> Arc<Kept>,
     ) -> Option<Launch> {
         let packet_id = self.lasting.sending.free_id(self.window)?;
         let mut flight = Flight { pos, step: Step::Once, stamp: Stamp::default(), is_open: true };
@@ -145,7 +159,7 @@ impl Attached {
         &mut self,
         packet_id: PacketId,
         stamp: Stamp,
-        form: impl FnOnce() -> Arc<PublishForm>,
+        form: impl FnOnce() -> Arc<Kept>,
     ) -> Launch {
         let rules = self.lasting.rules();
         let is_broken = !rules.assign_before_publish
@@ -156,7 +170,7 @@ impl Attached {
         }
         self.lasting.sending.step(packet_id, Step::Assigned, stamp);
         let form = form();
-        self.gated_bytes += form.size_bytes();
+        self.gated_bytes += form.form.size_bytes();
         self.gate(stamp, Effect::Publish(packet_id, form));
         Launch::Gated
     }
@@ -195,9 +209,20 @@ impl Attached {
         }
     }
 
-    pub(super) fn on_pubrec(&mut self, packet_id: PacketId) -> Result<PubRecAnswer, Refusal> {
+    /// `is_refused`: with a reason code from 0x80 on, which ends the exchange [MQTT-4.3.3-4].
+    pub(super) fn on_pubrec(
+        &mut self,
+        packet_id: PacketId,
+        is_refused: bool,
+    ) -> Result<PubRecAnswer, Refusal> {
         match self.lasting.sending.get(packet_id).map(|flight| flight.step) {
             Some(Step::Once) => Err(Refusal::ProtocolError),
+            Some(Step::Sent) if is_refused => {
+                let stamp = self.lasting.changes.make(Part::Progress);
+                self.lasting.sending.complete(packet_id, stamp);
+                Ok(PubRecAnswer::Over)
+            }
+            _ if is_refused => Ok(PubRecAnswer::Later),
             Some(Step::Sent) => {
                 let stamp = self.lasting.changes.make(Part::Progress);
                 if !self.lasting.rules().record_before_release {
@@ -210,7 +235,8 @@ impl Attached {
             }
             // Of PUBREL that waits, or of an identifier under which nothing was sent.
             Some(Step::Received | Step::Assigned) => Ok(PubRecAnswer::Later),
-            Some(Step::Released | Step::Completed) | None => Ok(PubRecAnswer::PubRel),
+            Some(Step::Released | Step::Completed) => Ok(PubRecAnswer::PubRel),
+            None => Ok(PubRecAnswer::Unknown),
         }
     }
 

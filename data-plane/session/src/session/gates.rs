@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use contract::qos::Qos;
-use mqtt::{PacketId, PublishForm};
+use contract::refusal::Refusal;
+use mqtt::{PacketId, ReasonCode};
 
 use crate::lasting::{Part, Stamp};
+use crate::message::Kept;
 
 /// One thing that waits for a change.
 #[derive(Debug)]
@@ -17,12 +18,13 @@ pub(super) struct Gate {
 /// What is said then.
 #[derive(Debug)]
 pub(super) enum Effect {
-    SubAck(PacketId, Box<[Option<Qos>]>),
-    UnsubAck(PacketId),
+    /// With the first refusal.
+    SubAck(PacketId, Box<[ReasonCode]>, Option<Refusal>),
+    UnsubAck(PacketId, Box<[ReasonCode]>),
     /// The first PUBLISH of QoS 2 under an identifier.
-    Publish(PacketId, Arc<PublishForm>),
+    Publish(PacketId, Arc<Kept>),
     PubRel(PacketId),
-    PubComp(PacketId),
+    PubComp(PacketId, ReasonCode),
     /// PUBREC of a message that came again while it was made safe.
     Repeat(PacketId),
 }
@@ -31,9 +33,9 @@ impl Effect {
     /// The document that has to be safe.
     pub(super) const fn part(&self) -> Part {
         match self {
-            Self::SubAck(..) | Self::UnsubAck(_) => Part::Session,
+            Self::SubAck(..) | Self::UnsubAck(..) => Part::Session,
             Self::Publish(..) | Self::PubRel(_) => Part::Progress,
-            Self::PubComp(_) | Self::Repeat(_) => Part::Received,
+            Self::PubComp(..) | Self::Repeat(_) => Part::Received,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a session can do besides when it outlives its connection. On a clean one these calls do nothing.
 
 use engine::Pos;
-use mqtt::encode;
+use mqtt::{ReasonCode, encode};
 
 use super::attached::Attached;
 use super::gates::Effect;
@@ -12,19 +12,30 @@ use crate::time::Millis;
 use contract::refusal::Refusal;
 
 impl Session {
-    /// The session of a client whose CONNECT without `clean session` was accepted at `now`: a new one, or the one that
+    /// The session of a client whose CONNECT without `clean session`, or in 5.0 with an expiry or of a session that was
+    /// kept, was accepted at `now`: a new one, or the one that
     /// was kept for it. To be called once CONNACK is in the output. What the client has said PUBREC to is released
     /// again at once; the rest of what is in flight is sent again, with DUP and its identifier, when
     /// [`take_page`](Self::take_page) brings it: the session replays from its cursor on.
     ///
-    /// The will of `settings` takes the place of the one that was kept.
-    pub fn attach(now: Millis, settings: Settings, mut lasting: Box<Lasting>, sink: &mut impl Sink) -> Self {
-        let Settings { keep_alive_secs, will, bounds } = settings;
-        let mut session = Self::new(now, Settings { keep_alive_secs, will: None, bounds });
+    /// The will of `settings` takes the place of the one that was kept, and so does the expiry. One of 0 seconds says that
+    /// the session ends with this connection: until then it is a lasting one like any other.
+    pub fn attach(
+        now: Millis,
+        mut settings: Settings,
+        mut lasting: Box<Lasting>,
+        sink: &mut impl Sink,
+    ) -> Self {
         lasting.set_detached_at(None);
-        lasting.set_will(will);
+        lasting.set_will(settings.will.take());
+        lasting.set_expiry_secs(settings.expiry_secs);
+        let mut session = Self::new(now, settings);
+        if let Some(v5) = &mut session.v5 {
+            v5.ends_with_connection = lasting.expiry_secs() == 0;
+        }
         let mut released = Vec::new();
-        session.attached = Some(Box::new(Attached::new(now, lasting, &bounds, &mut released)));
+        let attached = Attached::new(now, lasting, session.version, &session.bounds, &mut released);
+        session.attached = Some(Box::new(attached));
         if !released.is_empty() {
             sink.output().extend_from_slice(&released);
         }
@@ -113,20 +124,25 @@ impl Session {
     fn take_effect(&mut self, effect: Effect, sink: &mut impl Sink) {
         let Some(attached) = self.attached.as_deref_mut() else { return };
         match effect {
-            Effect::SubAck(packet_id, granted) => {
-                encode::suback(sink.output(), packet_id, granted.iter().copied());
+            Effect::SubAck(packet_id, codes, why) => self.write_suback(packet_id, &codes, why, sink.output()),
+            Effect::UnsubAck(packet_id, codes) => {
+                encode::unsuback(sink.output(), self.version, packet_id, codes.iter().copied());
             }
-            Effect::UnsubAck(packet_id) => encode::unsuback(sink.output(), packet_id),
-            Effect::Publish(packet_id, form) => {
-                attached.gated_bytes -= form.size_bytes();
+            Effect::Publish(packet_id, kept) => {
+                attached.gated_bytes -= kept.form.size_bytes();
                 attached.note_sent(packet_id);
-                sink.release(&form, Some(packet_id));
+                match kept.expires_at.and_then(|_| kept.patched(sink.unix_now())) {
+                    None => sink.release(&kept.form, Some(packet_id)),
+                    Some(form) => sink.release(&form, Some(packet_id)),
+                }
             }
             Effect::PubRel(packet_id) => {
                 attached.note_released(packet_id);
-                encode::pubrel(sink.output(), packet_id);
+                encode::pubrel(sink.output(), self.version, packet_id, ReasonCode::Success);
             }
-            Effect::PubComp(packet_id) => encode::pubcomp(sink.output(), packet_id),
+            Effect::PubComp(packet_id, reason) => {
+                encode::pubcomp(sink.output(), self.version, packet_id, reason);
+            }
             Effect::Repeat(packet_id) => {
                 self.committed(packet_id, sink.output());
             }

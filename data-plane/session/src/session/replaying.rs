@@ -8,17 +8,18 @@
 //! something, the next page begins with that.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use contract::qos::Qos;
 use contract::time::UnixMillis;
 use engine::{Envelope, Pos};
-use mqtt::PacketId;
+use mqtt::{Content, PacketId};
 
 use super::attached::{Attached, Launch};
 use super::{Delivered, Session, bytes};
+use crate::granted::Special;
 use crate::lasting::{Flight, Grant, Step};
-use crate::message::{Message, Rendering};
-use crate::outbox::DropReason;
+use crate::message::{Kept, Message, Rendering, Shape};
 use crate::sink::{PassedOver, Sink};
 
 /// Where a page goes.
@@ -26,13 +27,18 @@ struct Page<'a, 'b, S: Sink> {
     now: UnixMillis,
     rendering: &'a mut Rendering,
     sink: &'a mut S,
+    /// For a client of 5.0.
+    is_v5: bool,
+    /// The largest packet that it takes.
+    packet_bytes_max: usize,
     /// The topic of the last message that was looked at, and what is granted for it: messages of one topic come one after
     /// the other, and subscriptions stay what they are within a page.
     granted: Option<(&'b str, Grant)>,
 }
 
 impl Session {
-    /// A message of the feed, on a subscription that was granted `granted`. A clean session takes it like any other; a
+    /// A message of the feed, on a subscription that was granted `granted` and is not
+    /// [special](crate::Granted::is_special). A clean session takes it like any other; a
     /// lasting one that replays leaves it to the log, unless it is for QoS 0: such a one is not stored for it.
     pub fn deliver_logged(
         &mut self,
@@ -42,10 +48,39 @@ impl Session {
         output: &mut Vec<u8>,
     ) -> Delivered {
         let qos = message.qos_for(granted);
-        let waiting = self.waiting_bytes();
-        let Some(attached) = self.attached.as_deref_mut().filter(|_| qos != Qos::AtMostOnce) else {
+        if qos == Qos::AtMostOnce || self.attached.is_none() {
             return self.deliver(message, granted, output);
-        };
+        }
+        let shape = self.shape(message, qos);
+        self.send_logged(pos, message, &shape, output)
+    }
+
+    /// The same of a lasting session, at QoS 1 or 2. With a topic alias, if there is one and the message goes out now.
+    pub(super) fn send_logged(
+        &mut self,
+        pos: Pos,
+        message: &mut Message<'_>,
+        shape: &Shape<'_>,
+        output: &mut Vec<u8>,
+    ) -> Delivered {
+        let has_alias = self.has_aliases && shape.qos == Qos::AtLeastOnce;
+        let alias = if has_alias { self.find_alias(message.topic()) } else { None };
+        let delivered = self.take_logged(pos, message, &Shape { alias, ..*shape }, output);
+        if let (Some(alias), Delivered::Sent(_)) = (alias, delivered) {
+            self.note_alias(alias, message.topic());
+        }
+        delivered
+    }
+
+    fn take_logged(
+        &mut self,
+        pos: Pos,
+        message: &mut Message<'_>,
+        shape: &Shape<'_>,
+        output: &mut Vec<u8>,
+    ) -> Delivered {
+        let waiting = self.waiting_bytes();
+        let Some(attached) = self.attached.as_deref_mut() else { return Delivered::Replaying };
         if attached.is_replaying {
             if attached.asked.is_none_or(|to| pos >= to) {
                 attached.missed.get_or_insert(pos);
@@ -55,14 +90,16 @@ impl Session {
         if pos < attached.lasting.sending.next() {
             return Delivered::Replaying; // a page has brought it
         }
-        let size = message.form(qos).size_bytes();
-        if size == 0 {
+        let size = message.form(shape).size_bytes();
+        // As `cannot_send` says.
+        if size.wrapping_sub(1) >= self.packet_bytes_max as usize {
             attached.lasting.sending.move_to(pos.successor());
-            return Delivered::Dropped(DropReason::TooLong);
+            return Delivered::Dropped(Self::why_not(message, size));
         }
         let is_full = output.len() + waiting + size > self.bounds.outbox_bytes_max as usize;
         let room = !is_full && attached.lasting.sending.has_room(attached.window);
-        let launched = if room { attached.launch(Some(pos), qos, || message.keep(qos)) } else { None };
+        let launched =
+            if room { attached.launch(Some(pos), shape.qos, || message.keep(shape)) } else { None };
         let Some(launched) = launched else {
             attached.lasting.sending.move_to(pos);
             attached.is_replaying = true;
@@ -71,7 +108,7 @@ impl Session {
         attached.lasting.sending.move_to(pos.successor());
         match launched {
             Launch::Now(packet_id) => {
-                message.form(qos).append_to(output, Some(packet_id));
+                message.same_form(shape).append_to(output, Some(packet_id));
                 Delivered::Sent(bytes(size))
             }
             Launch::Gated => Delivered::Waiting(bytes(size)),
@@ -105,7 +142,8 @@ impl Session {
             }
             return None;
         }
-        if sending.unsent() == 0 && !sending.has_room(attached.window) {
+        // What is sent again counts for the window too [MQTT-3.3.4-9].
+        if sending.open() >= attached.window || sending.unsent() == 0 && !sending.has_room(attached.window) {
             return None;
         }
         if pending_bytes + waiting > self.bounds.outbox_bytes_max as usize / 2 {
@@ -134,7 +172,8 @@ impl Session {
         rendering: &mut Rendering,
         sink: &mut impl Sink,
     ) {
-        let mut place = Page { now, rendering, sink, granted: None };
+        let (is_v5, packet_bytes_max) = (self.version.is_v5(), self.packet_bytes_max as usize);
+        let mut place = Page { now, rendering, sink, is_v5, packet_bytes_max, granted: None };
         let is_closed = self.closed.is_some();
         let asked = self.attached.as_deref_mut().and_then(|it| it.asked.take());
         let Some(to) = asked.filter(|_| !is_closed) else { return };
@@ -172,24 +211,34 @@ impl Attached {
         page: &mut Page<'_, 'b, S>,
     ) -> bool {
         let flight = self.lasting.sending.at(pos);
-        let qos = match flight {
+        let wanted = match flight {
             Some((_, Flight { is_open: true, .. })) => return true,
-            Some((_, Flight { step: Step::Once, .. })) => Qos::AtLeastOnce,
-            Some(_) => Qos::ExactlyOnce,
             None if self.lasting.sending.is_done(pos) => return true,
-            None => match self.granted(envelope.topic, pos, page).map(|granted| granted.min(envelope.qos)) {
-                Some(qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce)) => qos,
-                Some(Qos::AtMostOnce) | None => return true,
+            // Sent again as it was, whatever its subscription has become; its identifiers are those of now.
+            Some((_, Flight { step, .. })) => {
+                let qos = if step == Step::Once { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
+                let special =
+                    if self.lasting.has_special() { self.wanted(pos, envelope, page) } else { None };
+                Special { qos, ..special.unwrap_or(Special::plain(qos)) }
+            }
+            None => match self.wanted(pos, envelope, page) {
+                Some(wanted) if wanted.qos.min(envelope.qos) != Qos::AtMostOnce => wanted,
+                Some(_) | None => return true,
             },
         };
         let was_sent = flight.is_some_and(|(_, flight)| flight.step != Step::Assigned);
-        let mut message = page.rendering.message(envelope.topic, envelope.payload, qos);
-        let size = message.form(qos).size_bytes();
-        let why = if size == 0 {
-            Some(PassedOver::TooLong)
-        } else {
-            let is_over = envelope.expires_at.is_some_and(|at| at <= page.now) && !was_sent;
-            is_over.then_some(PassedOver::MessageExpired)
+        let qos = if flight.is_some() { wanted.qos } else { wanted.qos.min(envelope.qos) };
+        let message = page.rendering.message(envelope.topic, envelope.payload, qos);
+        let message =
+            message.with_content(Content::from_stored(envelope.content)).with_retain(envelope.retain);
+        let mut message = message.with_expiry(envelope.expires_at, page.now).sent_before(was_sent);
+        let retain = message.retain_for(wanted.is_retain_as_published);
+        let shape = Shape { is_v5: page.is_v5, qos, retain, alias: None, ids: &wanted.ids };
+        let size = message.form(&shape).size_bytes();
+        let why = match size {
+            0 if message.is_over() => Some(PassedOver::MessageExpired),
+            0 => Some(PassedOver::TooLong),
+            _ => (size > page.packet_bytes_max).then_some(PassedOver::ClientPacketBytes),
         };
         if let Some(why) = why {
             self.pass_over(flight);
@@ -198,22 +247,36 @@ impl Attached {
         }
         let pending = page.sink.output().len();
         let is_full = pending + size > room_max && !(is_quiet && pending == 0);
-        if is_full || flight.is_none() && !self.lasting.sending.has_room(self.window) {
+        if is_full || !self.has_window() || flight.is_none() && !self.lasting.sending.has_room(self.window) {
             return false;
         }
         let launched = match flight {
-            Some((packet_id, flight)) => self.send_again(packet_id, flight, &mut message),
-            None => match self.launch(Some(pos), qos, || message.keep(qos)) {
+            Some((packet_id, flight)) => self.send_again(packet_id, flight, || message.keep(&shape)),
+            None => match self.launch(Some(pos), qos, || message.keep(&shape)) {
                 Some(launched) => launched,
                 None => return false,
             },
         };
         page.sink.took(pos, bytes(size));
         if let Launch::Now(packet_id) = launched {
-            let form = if was_sent { message.again(qos) } else { message.form(qos) };
+            let form = if was_sent { message.again(&shape) } else { message.same_form(&shape) };
             page.sink.release(form, Some(packet_id));
         }
         true
+    }
+
+    /// What its subscriptions ask for with a message of a page; `None` when it is for none of them.
+    fn wanted<'b, S: Sink>(
+        &self,
+        pos: Pos,
+        envelope: &Envelope<'b>,
+        page: &mut Page<'_, 'b, S>,
+    ) -> Option<Special> {
+        if !self.lasting.has_special() {
+            return self.granted(envelope.topic, pos, page).map(Special::plain);
+        }
+        let is_own = !envelope.publisher.is_empty() && page.sink.is_own(envelope.publisher);
+        self.lasting.special(envelope.topic, Some(pos), is_own)
     }
 
     /// The QoS granted for a message of a page; `None` when it is for no subscription.
@@ -225,9 +288,14 @@ impl Attached {
     }
 
     /// What is in flight since an earlier connection is sent again under its identifier [MQTT-4.4.0-1].
-    fn send_again(&mut self, packet_id: PacketId, flight: Flight, message: &mut Message<'_>) -> Launch {
+    fn send_again(
+        &mut self,
+        packet_id: PacketId,
+        flight: Flight,
+        form: impl FnOnce() -> Arc<Kept>,
+    ) -> Launch {
         if flight.step == Step::Assigned {
-            return self.first_publish(packet_id, flight.stamp, || message.keep(Qos::ExactlyOnce));
+            return self.first_publish(packet_id, flight.stamp, form);
         }
         self.lasting.sending.step(packet_id, flight.step, flight.stamp);
         Launch::Now(packet_id)

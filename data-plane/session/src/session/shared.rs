@@ -9,8 +9,8 @@ use mqtt::PacketId;
 
 use super::attached::Launch;
 use super::{Delivered, Session, bytes};
-use crate::message::Message;
-use crate::outbox::DropReason;
+use crate::granted::Granted;
+use crate::message::{Message, Shape};
 use crate::sink::Sink;
 
 /// The highest QoS that is granted on a shared subscription: a message that goes from member to member has no packet
@@ -35,21 +35,25 @@ impl Session {
     /// [`has_shared_room`](Self::has_shared_room) says when there is some again.
     ///
     /// At QoS 1 it is in flight like any other, and [`Sink::shared_done`](crate::Sink::shared_done) tells when it is
-    /// acknowledged. At QoS 0 it is done with this call, as is one that is dropped because no packet can hold it.
+    /// acknowledged, with whatever reason code [MQTT-4.8.2-6]. At QoS 0 it is done with this call, as is one that is
+    /// dropped because it cannot be sent.
     pub fn deliver_shared(
         &mut self,
         group: u64,
         pos: Pos,
         message: &mut Message<'_>,
-        granted: Qos,
+        granted: Granted,
         output: &mut Vec<u8>,
     ) -> Option<Delivered> {
-        let qos = message.qos_for(granted).min(SHARED_QOS_MAX);
+        let qos = message.qos_for(granted.qos()).min(SHARED_QOS_MAX);
         let waiting = self.waiting_bytes();
-        let form = message.form(qos);
+        let retain = message.retain_for(granted.is_retain_as_published());
+        let ids = granted.subscription_id();
+        let shape = Shape { retain, ids: ids.as_slice(), ..self.shape(message, qos) };
+        let form = message.form(&shape);
         let size = form.size_bytes();
-        if size == 0 {
-            return Some(Delivered::Dropped(DropReason::TooLong));
+        if self.cannot_send(size) {
+            return Some(Delivered::Dropped(Self::why_not(message, size)));
         }
         let is_quiet = output.is_empty() && waiting == 0;
         let is_full = output.len() + waiting + size > self.bounds.outbox_bytes_max as usize;
@@ -63,12 +67,12 @@ impl Session {
         let packet_id = match self.attached.as_deref_mut() {
             None => self.in_flight.take()?,
             Some(attached) if !attached.has_window() => return None,
-            Some(attached) => match attached.launch(None, qos, || message.keep(qos)) {
+            Some(attached) => match attached.launch(None, qos, || message.keep(&shape)) {
                 Some(Launch::Now(packet_id)) => packet_id,
                 Some(Launch::Gated) | None => return None,
             },
         };
-        message.form(qos).append_to(output, Some(packet_id));
+        message.same_form(&shape).append_to(output, Some(packet_id));
         self.shared.get_or_insert_default().flights.insert(packet_id, (group, pos));
         Some(Delivered::Sent(bytes(size)))
     }

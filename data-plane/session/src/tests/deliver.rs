@@ -168,7 +168,7 @@ fn a_thousand_receivers_share_one_rendering_and_those_who_wait_share_its_copy() 
             let _ = session.deliver(&mut message, Qos::AtLeastOnce, output);
         }
         if text == "second" {
-            let kept = message.keep(Qos::AtLeastOnce);
+            let kept = message.keep(&sessions[0].shape(&message, Qos::AtLeastOnce));
             assert_eq!(
                 std::sync::Arc::strong_count(&kept),
                 sessions.len() + 2,

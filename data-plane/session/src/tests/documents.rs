@@ -2,11 +2,12 @@
 
 use contract::qos::Qos;
 use engine::Pos;
+use mqtt::Version;
 use proptest::prelude::*;
 
 use super::kept::{Documents, Kept};
-use super::script::{Scribe, bounds, settings};
-use crate::{Bounds, Lasting, Millis, RestoreError, Session, StoredParts, Will};
+use super::script::{Scribe, bounds, settings, settings_of};
+use crate::{Bounds, Granted, Lasting, Millis, RestoreError, Session, StoredParts, Will};
 
 /// A session in some state, and its documents.
 fn written(steps: &[(u8, u16)]) -> Documents {
@@ -41,7 +42,16 @@ fn written(steps: &[(u8, u16)]) -> Documents {
 fn whole(lasting: &mut Lasting) -> Documents {
     let mut documents = Documents::default();
     let topic = "t".parse().expect("a topic");
-    let will = Will { topic, payload: [1; 3].into(), qos: Qos::ExactlyOnce, retain: true, delay_secs: 300 };
+    let (payload, content) = ([1; 3].into(), [3, 0, 1, b'x'].into());
+    let will = Will {
+        topic,
+        payload,
+        qos: Qos::ExactlyOnce,
+        retain: true,
+        delay_secs: 300,
+        expiry_secs: Some(70),
+        content,
+    };
     lasting.set_will(None);
     lasting.set_will(Some(Box::new(will)));
     lasting.checkpoint();
@@ -84,7 +94,7 @@ proptest! {
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop_oneof![Just(0_u8), Just(1_u8), any::<u8>()], 0..60).prop_map(|mut bytes| {
-        bytes.insert(0, 1);
+        bytes.insert(0, if bytes.len() % 2 == 0 { 1 } else { 2 });
         bytes
     })
 }
@@ -175,4 +185,63 @@ fn no_client_makes_a_document_that_is_too_long() {
         }
     });
     assert!((3_000_000..engine::DOCUMENT_BYTES_MAX).contains(&session), "{session}");
+}
+
+/// As release 0.1 wrote it: a version, flags, owner, expiry, since when it is away, a will with its delay, two
+/// subscriptions, and one that has ended.
+const VERSION_1: &[u8] = b"\x01\x03\x08client/a\x90\x1c\x80\xd0\x95\xff\xbc\x31\x03\x1e\x01w\x03bye\
+    \x02\x03a/+\x02\xac\x02\x02\x01b\x00\x00\x00\x01\x01c\x05\x00";
+
+#[test]
+fn documents_of_version_1_are_read() {
+    let parts = StoredParts { session: VERSION_1, progress: Some(b"\x01\xa2\x02\0\0\0\0"), received: None };
+    let restored = Lasting::restore(&parts).expect("an older one");
+    assert_eq!((restored.owner(), restored.expiry_secs()), ("client/a", 3_600));
+    assert_eq!(restored.detached_at(), Some(contract::time::UnixMillis(1_700_000_000_000)));
+    assert_eq!(restored.cursor(), Pos::of_record(290));
+    let will = restored.will().expect("it has one");
+    assert_eq!((will.topic.as_str(), &*will.payload, will.qos), ("w", &b"bye"[..], Qos::AtLeastOnce));
+    assert_eq!((will.retain, will.delay_secs, will.expiry_secs, will.content.len()), (true, 30, None, 0));
+    let held: Vec<_> =
+        restored.subscriptions().map(|(filter, granted, pos)| (filter.as_str(), granted, pos)).collect();
+    let since = Pos { record: 300, index: 2 };
+    let expected = [
+        ("a/+", Granted::of(Qos::ExactlyOnce), since),
+        ("b", Granted::of(Qos::AtMostOnce), Pos::of_record(0)),
+    ];
+    assert_eq!(held, expected);
+}
+
+/// What only version 2 can say is damage in version 1: nobody has written it.
+#[test]
+fn a_document_of_version_1_with_what_it_cannot_hold_is_damaged() {
+    let progress: &[u8] = b"\x01\xa2\x02\0\0\0\0";
+    for at in 0..VERSION_1.len() {
+        let mut session = VERSION_1.to_vec();
+        // The flags of the will, and what was granted for `a/+`.
+        if (VERSION_1[at], VERSION_1.get(at + 1)) == (0x03, Some(&0x1e)) {
+            session[at] |= 0b1_1000;
+        } else if VERSION_1[..at].ends_with(b"a/+") {
+            session[at] |= 0b1100;
+        } else {
+            continue;
+        }
+        let parts = StoredParts { session: &session, progress: Some(progress), received: None };
+        assert_eq!(Lasting::restore(&parts).err(), Some(RestoreError::Damaged), "{at}");
+    }
+}
+
+#[test]
+fn a_session_of_5_0_is_there_again_with_all_that_was_asked() {
+    let mut kept = Kept::with(settings_of(Version::V5));
+    kept.run("subscribe 1 a:2np id=268435455\nsubscribe 2 b/#:1p");
+    let lasting = kept.play.session.lasting_mut().expect("it lasts");
+    let documents = whole(lasting);
+    assert_eq!(documents.0[0].as_ref().map(|session| session[0]), Some(2));
+    let restored = documents.restore();
+    assert!(restored.subscriptions().eq(lasting.subscriptions()));
+    assert!(restored.subscriptions().all(|(_, granted, _)| granted.is_special()));
+    let will = restored.will().expect("it has one");
+    assert_eq!((Some(will), will.expiry_secs), (lasting.will(), Some(70)));
+    assert_eq!(mqtt::Content::from_stored(&will.content).content_type(), Some("x"));
 }

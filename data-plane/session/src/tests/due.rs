@@ -11,17 +11,24 @@ use crate::{Due, Ended, EndedSession, Lasting, Millis, Part, Session, Settings, 
 #[expect(clippy::unnecessary_box_returns, reason = "a session holds it so")]
 fn will(delay_secs: u32) -> Box<Will> {
     let topic = "will/a".parse().expect("a topic");
-    Box::new(Will { topic, payload: b"gone"[..].into(), qos: Qos::AtLeastOnce, retain: true, delay_secs })
+    Box::new(Will {
+        topic,
+        payload: b"gone"[..].into(),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        delay_secs,
+        expiry_secs: None,
+        content: Box::default(),
+    })
 }
 
 fn attached(delay_secs: u32, script: &str) -> Session {
-    let mut lasting = Box::new(Lasting::new("owner", Pos::START));
-    lasting.set_expiry_secs(100);
+    let lasting = Box::new(Lasting::new("owner", Pos::START));
     let settings = Settings { will: Some(will(delay_secs)), ..settings() };
     let mut scribe = Scribe::default();
     let mut session = Session::attach(Millis(0), settings, lasting, &mut scribe);
     if script == "disconnect" {
-        session.handle(Millis(0), mqtt::Packet::Disconnect, &mut scribe);
+        session.handle(Millis(0), mqtt::Packet::Disconnect(mqtt::Disconnect::default()), &mut scribe);
     }
     session
 }

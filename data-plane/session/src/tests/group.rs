@@ -1,5 +1,6 @@
 //! What a group does with messages, members and its document; and what holds whatever happens when.
 
+use contract::shared_group::SharedStrategy;
 use engine::Pos;
 use proptest::prelude::*;
 
@@ -14,9 +15,12 @@ proptest! {
     /// window.
     #[test]
     fn every_message_is_one_members_and_none_is_missed(
+        strategy in prop::sample::select(vec![
+            SharedStrategy::RoundRobin, SharedStrategy::Sticky, SharedStrategy::LeastInFlight,
+        ]),
         steps in prop::collection::vec((0..STEPS, any::<u8>()), 0..400),
     ) {
-        let outcome = World::new().run(&steps);
+        let outcome = World::new(strategy).run(&steps);
         prop_assert!(outcome.is_ok(), "{:?}", outcome);
     }
 }
@@ -69,6 +73,33 @@ fn members_take_turns_as_long_as_they_have_room() {
     assert_eq!(page(&mut group, 7), None, "nobody has room");
     group.done(pos(2), 2);
     assert_eq!(page(&mut group, 7), Some((6, 7, false)));
+}
+
+#[test]
+fn one_member_has_it_all_as_long_as_it_has_room() {
+    let mut group = live(&[(1, 2), (2, 3), (3, 9)]);
+    group.set_strategy(SharedStrategy::Sticky);
+    let turns: Vec<_> = (1..=6).map(|record| feed(&mut group, record)).collect();
+    assert_eq!(turns, [1, 1, 2, 2, 2, 3].map(Some));
+    group.done(pos(1), 1);
+    assert_eq!([feed(&mut group, 7), feed(&mut group, 8)], [Some(3); 2], "it stays where it is");
+    group.set_members([(1, 2), (2, 3)]);
+    assert_eq!(group.returned(), 3, "what it had is another's");
+}
+
+#[test]
+fn the_member_with_the_least_in_flight_is_next() {
+    let mut group = live(&[(1, 3), (2, 3), (3, 2)]);
+    group.set_strategy(SharedStrategy::LeastInFlight);
+    let turns: Vec<_> = (1..=4).map(|record| feed(&mut group, record)).collect();
+    assert_eq!(turns, [1, 2, 3, 1].map(Some), "alike, they take turns");
+    group.done(pos(2), 2);
+    assert_eq!([feed(&mut group, 5), feed(&mut group, 6)], [Some(2), Some(3)], "one has none, two have one");
+    group.set_strategy(SharedStrategy::RoundRobin);
+    assert_eq!([feed(&mut group, 7), feed(&mut group, 8)], [Some(1), Some(2)]);
+    group.set_strategy(SharedStrategy::LeastInFlight);
+    assert_eq!(feed(&mut group, 9), Some(2), "1 has three, 2 has two and 3 no room");
+    assert_eq!(feed(&mut group, 10), None);
 }
 
 #[test]

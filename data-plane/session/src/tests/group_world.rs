@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use contract::shared_group::SharedStrategy;
 use engine::Pos;
 
 use crate::{Group, GroupPage, Millis};
@@ -69,6 +70,7 @@ pub(super) struct World {
     /// Who got each last.
     holders: BTreeMap<u64, Name>,
     stored: Option<Vec<u8>>,
+    strategy: SharedStrategy,
     /// What the stored document says is finished.
     stored_finished: BTreeSet<u64>,
 }
@@ -78,9 +80,12 @@ fn pos(record: u64) -> Pos {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(strategy: SharedStrategy) -> Self {
+        let mut group = Group::new(Pos::START, Millis(0));
+        group.set_strategy(strategy);
         Self {
-            group: Group::new(Pos::START, Millis(0)),
+            strategy,
+            group,
             wanted: BTreeMap::new(),
             records: 0,
             door: VecDeque::new(),
@@ -319,6 +324,7 @@ impl World {
                 Group::restore(document, Pos::START, Millis(self.now)).expect("as it was written")
             }
         };
+        self.group.set_strategy(self.strategy);
         self.door.clear();
         self.asked = None;
         self.members.clear();

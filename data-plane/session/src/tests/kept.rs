@@ -6,7 +6,7 @@
 //! mark 9           the watermark of its worker
 //! logged a 1 5     a message of the feed: topic, QoS, record; granted QoS 2
 //! want | want 12   asks whether it wants a page, up to the watermark or to there
-//! page 3:a:1 4:b:2 next 9      the page: record, topic, QoS; what it goes up to
+//! page 3:a:1 4:b:2:own next 9  the page: record, topic, QoS, whether it is the client's `own` or `retain`; what it goes up to
 //! skip 7           passes over what is before
 //! tick             the watermark and the time are told
 //! reconnect        the connection ends and another begins, in one process
@@ -54,7 +54,7 @@ impl Documents {
 /// A lasting session, its surroundings and its storage.
 pub(super) struct Kept {
     pub(super) play: Play,
-    settings: Settings,
+    pub(super) settings: Settings,
     stored: Documents,
     handed_in: VecDeque<(ChangeId, Documents)>,
 }
@@ -69,6 +69,7 @@ pub(super) fn envelope<'a>(topic: &'a str, qos: Qos, payload: &'a [u8]) -> Envel
         expires_at: topic.starts_with("old").then_some(UnixMillis(1)),
         stored_at: UnixMillis(0),
         workers: 0,
+        content: &[],
         topic,
         publisher: "",
         payload,
@@ -85,7 +86,10 @@ impl Kept {
     }
 
     pub(super) fn new(bounds: Bounds) -> Self {
-        let settings = Settings { bounds, ..settings() };
+        Self::with(Settings { bounds, ..settings() })
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
         let mut play = Play::new(settings.clone());
         play.scribe.watermark = 1;
         let lasting = Box::new(Lasting::new("owner", Pos::START));
@@ -142,11 +146,14 @@ impl Kept {
             }
             ["page", messages @ .., "next", next] => {
                 let page = messages.iter().map(|message| {
-                    let [record, topic, published] = *message.split(':').collect::<Vec<_>>() else {
+                    let [record, topic, published, more @ ..] = &*message.split(':').collect::<Vec<_>>()
+                    else {
                         panic!("{message}")
                     };
                     let pos = Pos::of_record(record.parse().expect("a number"));
-                    (pos, envelope(topic, qos(published), b"payload"))
+                    let publisher = if more.contains(&"own") { "me" } else { "" };
+                    let retain = more.contains(&"retain");
+                    (pos, Envelope { publisher, retain, ..envelope(topic, qos(published), b"payload") })
                 });
                 let next = Pos::of_record(next.parse().expect("a number"));
                 session.take_page(page, next, watermark, UnixMillis(1_000), rendering, scribe);

@@ -268,8 +268,12 @@ fn a_subscription_is_safe_before_it_is_acknowledged() {
 fn a_crash_brings_back_what_was_not_safe() {
     let mut kept = Kept::subscribed(bounds());
     kept.run("mark 7\nsubscribe 2 a:1\nwrite\nstored\nunsubscribe 3 a\nsubscribe 4 b:1\ncrash");
-    let held: Vec<_> =
-        kept.play.session.subscriptions().map(|(filter, qos)| format!("{filter} {qos:?}")).collect();
+    let held: Vec<_> = kept
+        .play
+        .session
+        .subscriptions()
+        .map(|(filter, granted)| format!("{filter} {:?}", granted.qos()))
+        .collect();
     assert_eq!(held, ["# ExactlyOnce", "a AtLeastOnce"]);
     let lasting = kept.play.session.lasting().expect("it lasts");
     let since: Vec<_> = lasting.subscriptions().map(|(_, _, since)| since.record).collect();

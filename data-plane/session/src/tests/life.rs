@@ -7,7 +7,13 @@ use super::script::{Play, bounds, check, settings};
 use crate::{Bounds, Ended, EndedSession, Millis, Session, Settings, Will};
 
 fn with_will() -> Settings {
-    let wish = mqtt::Will { topic: "will/a", payload: b"gone", qos: Qos::AtLeastOnce, retain: false };
+    let wish = mqtt::Will {
+        topic: "will/a",
+        payload: b"gone",
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        ..mqtt::Will::default()
+    };
     Settings { will: Some(Will::accept(&wish).expect("served")), ..settings() }
 }
 
@@ -44,7 +50,7 @@ fn the_instance_bounds_the_keep_alive() {
         (1, 10, 1_500),
     ] {
         let bounds = Bounds { keep_alive_secs_max: longest, ..bounds() };
-        let session = Session::new(Millis(7), Settings { keep_alive_secs: asked, will: None, bounds });
+        let session = Session::new(Millis(7), Settings { keep_alive_secs: asked, bounds, ..settings() });
         assert_eq!(session.deadline(), Millis(7 + millis), "{asked} of {longest}");
     }
 }
@@ -77,7 +83,13 @@ fn disconnect_voids_the_will_and_every_other_end_keeps_it() {
 
 #[test]
 fn a_will_is_kept_as_it_was_asked_for() {
-    let wish = mqtt::Will { topic: "a", payload: b"gone", qos: Qos::AtMostOnce, retain: false };
+    let wish = mqtt::Will {
+        topic: "a",
+        payload: b"gone",
+        qos: Qos::AtMostOnce,
+        retain: false,
+        ..mqtt::Will::default()
+    };
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
         for retain in [false, true] {
             let will = Will::accept(&mqtt::Will { qos, retain, ..wish }).expect("served");

@@ -10,6 +10,7 @@ mod kept;
 mod lasting;
 mod later;
 mod life;
+mod packets;
 mod properties;
 mod publish;
 mod reading;
@@ -17,7 +18,11 @@ mod receive_properties;
 mod replaying;
 mod script;
 mod shared;
+mod special;
 mod subscribe;
+mod v5;
+mod v5_connection;
+mod v5_sending;
 mod world;
 mod world_properties;
 
@@ -32,6 +37,6 @@ fn a_session_is_small() {
         size_of::<Message<'_>>(),
         size_of::<Rendering>()
     );
-    assert!(size_of::<Session>() <= 144, "what is rare is boxed");
+    assert!(size_of::<Session>() <= 160, "what is rare is boxed");
     assert!(size_of::<Delivered>() <= 8);
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use contract::qos::Qos;
 use mqtt::client::{self, ServerPacket};
-use mqtt::{Packet, PacketId};
+use mqtt::{Packet, PacketId, ReasonCode, Version};
 use proptest::prelude::*;
 
-use super::script::{Scribe, bounds, deliver, settings};
-use crate::{Bounds, Delivered, DropReason, Millis, Rendering, Session, Settings};
+use super::script::{Scribe, bounds, deliver, settings_of};
+use crate::{Bounds, ClientSide, Delivered, DropReason, Millis, Rendering, Session, Settings};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -18,6 +18,8 @@ enum Step {
     },
     /// Acknowledges one of those in flight, counted from the oldest.
     Acknowledge(usize),
+    /// Says of one of them that it does not want it: only in 5.0.
+    Refuse(usize),
     /// An identifier that may or may not be in flight.
     Stray(u16),
     Read,
@@ -28,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (prop::sample::select(vec![Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]), 0_usize..60)
             .prop_map(|(qos, payload)| Step::Deliver { qos, payload }),
         4 => (0_usize..200).prop_map(Step::Acknowledge),
+        1 => (0_usize..200).prop_map(Step::Refuse),
         1 => (1_u16..300).prop_map(Step::Stray),
         2 => Just(Step::Read),
     ]
@@ -53,10 +56,10 @@ struct Model {
 }
 
 impl Model {
-    fn look(&mut self, output: &[u8]) {
+    fn look(&mut self, version: Version, output: &[u8]) {
         while let Some(frame) = mqtt::frame(&output[self.read..], usize::MAX).expect("lawful") {
             self.read += frame.total;
-            match client::decode(frame).expect("lawful") {
+            match client::decode(version, frame).expect("lawful") {
                 ServerPacket::Publish(publish) => {
                     let Some(packet_id) = publish.packet_id else { continue };
                     let number = u32::from_be_bytes(publish.payload[..4].try_into().expect("four bytes"));
@@ -65,35 +68,43 @@ impl Model {
                     let exactly_once = publish.qos == Qos::ExactlyOnce;
                     self.in_flight.push((packet_id, if exactly_once { Answer::Rec } else { Answer::Ack }));
                 }
-                ServerPacket::PubRel(packet_id) => {
+                ServerPacket::PubRel(packet_id, reason) => {
+                    assert_eq!(reason, ReasonCode::Success);
                     let released = self.in_flight.iter_mut().find(|it| it.0 == packet_id);
                     let Some((_, answer)) = released else { panic!("{packet_id} is not in flight") };
                     assert_eq!(*answer, Answer::Rec, "released when it was received");
                     *answer = Answer::Comp;
                 }
                 other @ (ServerPacket::ConnAck { .. }
-                | ServerPacket::PubAck(_)
-                | ServerPacket::PubRec(_)
-                | ServerPacket::PubComp(_)
+                | ServerPacket::PubAck(..)
+                | ServerPacket::PubRec(..)
+                | ServerPacket::PubComp(..)
                 | ServerPacket::SubAck { .. }
-                | ServerPacket::UnsubAck(_)
-                | ServerPacket::PingResp) => panic!("{other:?} was not asked for"),
+                | ServerPacket::UnsubAck { .. }
+                | ServerPacket::PingResp
+                | ServerPacket::Disconnect(_)
+                | ServerPacket::Auth(_)) => panic!("{other:?} was not asked for"),
             }
         }
     }
 
     /// The next answer to one of those in flight.
-    fn answer(&mut self, at: usize) -> Option<Packet<'static>> {
+    fn answer(&mut self, at: usize, reason: ReasonCode) -> Option<Packet<'static>> {
         let &(packet_id, answer) = self.in_flight.get(at)?;
         Some(match answer {
-            Answer::Rec => Packet::PubRec(packet_id),
+            Answer::Rec => {
+                if reason.is_error() {
+                    self.in_flight.remove(at);
+                }
+                Packet::PubRec(packet_id, reason)
+            }
             Answer::Ack => {
                 self.in_flight.remove(at);
-                Packet::PubAck(packet_id)
+                Packet::PubAck(packet_id, reason)
             }
             Answer::Comp => {
                 self.in_flight.remove(at);
-                Packet::PubComp(packet_id)
+                Packet::PubComp(packet_id, ReasonCode::Success)
             }
         })
     }
@@ -104,14 +115,20 @@ proptest! {
 
     #[test]
     fn what_is_taken_on_arrives_once_in_order_and_within_the_bounds(
+        version in prop::sample::select(vec![Version::V311, Version::V5]),
         in_flight_max in prop_oneof![1_u16..8, 60_u16..70, 120_u16..140],
+        receive_max in prop_oneof![1_u16..10, Just(u16::MAX)],
         outbox_messages_max in 1_u32..10,
         outbox_bytes_max in prop_oneof![100_u32..1_000, Just(1_000_000)],
         steps in prop::collection::vec(step(), 1..500),
     ) {
         let bounds = Bounds { outbox_messages_max, outbox_bytes_max, in_flight_max, ..bounds() };
-        let mut session = Session::new(Millis(0), Settings { bounds, ..settings() });
-        let (mut scribe, mut rendering, mut model) = (Scribe::default(), Rendering::new(), Model::default());
+        // Only a client of 5.0 says how much it takes.
+        let receive_max = if version.is_v5() { receive_max } else { u16::MAX };
+        let client = ClientSide { receive_max, ..ClientSide::default() };
+        let mut session = Session::new(Millis(0), Settings { bounds, client, ..settings_of(version) });
+        let in_flight_max = in_flight_max.min(receive_max);
+        let (mut scribe, mut rendering, mut model) = (Scribe::of(version), Rendering::new(), Model::default());
         let mut released = 0;
         for (number, step) in (0_u32..).zip(steps) {
             match step {
@@ -126,17 +143,23 @@ proptest! {
                         prop_assert_eq!(session.waiting(), outbox_messages_max as usize);
                     }
                 }
+                Step::Refuse(at) => {
+                    let refused = version.is_v5().then(|| model.answer(at, ReasonCode::UnspecifiedError));
+                    if let Some(packet) = refused.flatten() {
+                        session.handle(Millis(0), packet, &mut scribe);
+                    }
+                }
                 Step::Acknowledge(at) => {
-                    if let Some(packet) = model.answer(at) {
-                        released += usize::from(matches!(packet, Packet::PubRec(_)));
+                    if let Some(packet) = model.answer(at, ReasonCode::Success) {
+                        released += usize::from(matches!(packet, Packet::PubRec(..)));
                         session.handle(Millis(0), packet, &mut scribe);
                     }
                 }
                 Step::Stray(packet_id) => {
                     let packet_id = PacketId::new(packet_id).expect("from 1");
                     if model.in_flight.iter().all(|it| it.0 != packet_id) {
-                        session.handle(Millis(0), Packet::PubAck(packet_id), &mut scribe);
-                        session.handle(Millis(0), Packet::PubComp(packet_id), &mut scribe);
+                        session.handle(Millis(0), Packet::PubAck(packet_id, ReasonCode::Success), &mut scribe);
+                        session.handle(Millis(0), Packet::PubComp(packet_id, ReasonCode::Success), &mut scribe);
                     }
                 }
                 Step::Read => {
@@ -145,7 +168,7 @@ proptest! {
                     released = 0;
                 }
             }
-            model.look(&scribe.output);
+            model.look(version, &scribe.output);
             prop_assert_eq!(usize::from(session.in_flight()), model.in_flight.len());
             prop_assert!(session.in_flight() <= in_flight_max);
             prop_assert!(session.waiting() <= outbox_messages_max as usize);

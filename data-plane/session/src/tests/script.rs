@@ -12,22 +12,38 @@
 //! retained a/b 1 granted 0     the same, kept for its topic
 //! committed 7 | failed 7       a message that was to be made safe is, or will not be
 //! read                         the network takes what is in the output buffer
+//! unix 5000                    the time of day of what follows, in milliseconds
+//! ```
+//! Besides, in 5.0:
+//!
+//! ```text
+//! publish a/b 1 7 alias=3 expiry=9 type=x      `-` for no topic
+//! subscribe 3 a/b:1np c:2d id=7                no local, retain as published, `i`: retained if new, `d`: no retained
+//! puback 7 135 | pubrec 7 128                  with a reason code
+//! disconnect will | disconnect 129 | disconnect expiry=9
+//! auth                                         a step of authentication
+//! deliver a/b 1 granted 0 retain expires=9000 type=x     published to be kept; over from then on
+//! special a/b 1 own expires=9000               by what all subscriptions ask for; published by the client itself
 //! ```
 //! Topics and filters whose first level is `no` are refused by the surroundings; messages whose first level is `safe` are
-//! acknowledged later.
+//! acknowledged later, those of `nobody` have no subscriber, those of `broken` are refused for good, those of `text` since
+//! they are none.
 
 use std::fmt::Write as _;
 
 use contract::limits::InstanceLimits;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use contract::time::UnixMillis;
 use contract::topic::{self, TopicFilter};
 use engine::Pos;
 use mqtt::client::{self, ServerPacket};
-use mqtt::{PacketId, Publish, encode};
+use mqtt::{Auth, Content, ContentWriter, PacketId, Publish, ReasonCode, RetainHandling, Version};
 
+use super::packets::encode;
 use crate::{
-    Accepted, Bounds, Close, Delivered, Message, Millis, PassedOver, Rendering, Session, Settings, Sink,
+    Accepted, Asked, Bounds, Close, Delivered, DropReason, Granted, Message, Millis, PassedOver, Rendering,
+    Session, Settings, Sink,
 };
 
 /// The bounds that the platform gives when a plan says nothing.
@@ -36,12 +52,17 @@ pub(super) fn bounds() -> Bounds {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings { keep_alive_secs: 60, will: None, bounds: bounds() }
+    settings_of(Version::V311)
+}
+
+pub(super) fn settings_of(version: Version) -> Settings {
+    Settings { keep_alive_secs: 60, expiry_secs: 100, ..Settings::new(version, bounds()) }
 }
 
 /// Writes the effects down, and what has been sent as packets.
-#[derive(Default)]
 pub(super) struct Scribe {
+    pub(super) version: Version,
+    pub(super) unix: u64,
     pub(super) text: String,
     pub(super) output: Vec<u8>,
     read: usize,
@@ -49,7 +70,17 @@ pub(super) struct Scribe {
     pub(super) watermark: u64,
 }
 
+impl Default for Scribe {
+    fn default() -> Self {
+        Self::of(Version::V311)
+    }
+}
+
 impl Scribe {
+    pub(super) const fn of(version: Version) -> Self {
+        Self { version, unix: 0, text: String::new(), output: Vec::new(), read: 0, watermark: 0 }
+    }
+
     pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.write_sent();
         self.text.write_fmt(line).expect("a String takes everything");
@@ -62,34 +93,63 @@ impl Scribe {
             mqtt::frame(&self.output[self.read..], usize::MAX).expect("whole, lawful packets")
         {
             self.read += frame.total;
-            let line = render(&client::decode(frame).expect("a packet of a server"));
+            let packet = client::decode(self.version, frame).expect("a packet of a server");
+            let line = render(&packet, self.version.is_v5());
             writeln!(self.text, "send {line}").expect("a String takes everything");
         }
         assert_eq!(self.read, self.output.len(), "only whole packets are appended");
     }
 }
 
-fn render(packet: &ServerPacket<'_>) -> String {
+fn with(is_so: bool, words: &str) -> String {
+    if is_so { words.to_owned() } else { String::new() }
+}
+
+/// What of a message only 5.0 has.
+fn properties(publish: &Publish<'_>) -> String {
+    let ids: Vec<_> = publish.subscription_ids().map(|id| id.to_string()).collect();
+    publish.topic_alias.map_or(String::new(), |alias| format!(" alias={alias}"))
+        + &publish.expiry_secs.map_or(String::new(), |secs| format!(" expiry={secs}"))
+        + &publish.content.content_type().map_or(String::new(), |kind| format!(" type={kind}"))
+        + &if ids.is_empty() { String::new() } else { format!(" ids={}", ids.join(",")) }
+}
+
+fn answer(name: &str, packet_id: PacketId, reason: ReasonCode) -> String {
+    if reason == ReasonCode::Success {
+        return format!("{name} {packet_id}");
+    }
+    format!("{name} {packet_id} {:#04x}", reason.byte())
+}
+
+fn render(packet: &ServerPacket<'_>, is_v5: bool) -> String {
     match packet {
-        ServerPacket::Publish(Publish { topic, qos, packet_id, retain, dup, .. }) => {
+        ServerPacket::Publish(publish) => {
+            let Publish { topic, qos, packet_id, retain, dup, .. } = publish;
+            let topic = if topic.is_empty() { "-" } else { topic };
             let packet_id = packet_id.map_or(String::new(), |packet_id| format!(" {packet_id}"));
-            let (retain, dup) = (if *retain { " retain" } else { "" }, if *dup { " dup" } else { "" });
-            format!("PUBLISH {topic} {}{packet_id}{retain}{dup}", qos.bits())
+            let more = with(*retain, " retain") + &with(*dup, " dup") + &properties(publish);
+            format!("PUBLISH {topic} {}{packet_id}{more}", qos.bits())
         }
-        ServerPacket::PubAck(packet_id) => format!("PUBACK {packet_id}"),
-        ServerPacket::SubAck { packet_id, granted } => {
-            let granted: String = granted
-                .iter()
-                .map(|qos| qos.map_or(" no".to_owned(), |qos| format!(" {}", qos.bits())))
-                .collect();
-            format!("SUBACK {packet_id}{granted}")
+        ServerPacket::PubAck(packet_id, reason) => answer("PUBACK", *packet_id, *reason),
+        ServerPacket::PubRec(packet_id, reason) => answer("PUBREC", *packet_id, *reason),
+        ServerPacket::PubRel(packet_id, reason) => answer("PUBREL", *packet_id, *reason),
+        ServerPacket::PubComp(packet_id, reason) => answer("PUBCOMP", *packet_id, *reason),
+        ServerPacket::SubAck { packet_id, codes } => {
+            let granted = codes.iter().map(|code| match code.granted_qos() {
+                Some(qos) => format!(" {}", qos.bits()),
+                None if is_v5 => format!(" {:#04x}", code.byte()),
+                None => " no".to_owned(),
+            });
+            format!("SUBACK {packet_id}{}", granted.collect::<String>())
         }
-        ServerPacket::UnsubAck(packet_id) => format!("UNSUBACK {packet_id}"),
+        ServerPacket::UnsubAck { packet_id, codes } => {
+            let codes = codes.iter().map(|code| format!(" {:#04x}", code.byte()));
+            format!("UNSUBACK {packet_id}{}", codes.collect::<String>())
+        }
         ServerPacket::PingResp => "PINGRESP".to_owned(),
-        ServerPacket::PubRec(packet_id) => format!("PUBREC {packet_id}"),
-        ServerPacket::PubRel(packet_id) => format!("PUBREL {packet_id}"),
-        ServerPacket::PubComp(packet_id) => format!("PUBCOMP {packet_id}"),
-        other @ ServerPacket::ConnAck { .. } => panic!("{other:?} is none that a session sends"),
+        other @ (ServerPacket::ConnAck { .. } | ServerPacket::Disconnect(_) | ServerPacket::Auth(_)) => {
+            panic!("{other:?} is none that a session sends")
+        }
     }
 }
 
@@ -102,21 +162,58 @@ impl Sink for Scribe {
         if topic::first_level(publish.topic) == "no" {
             return Err(Refusal::NotAuthorized);
         }
-        let retain = if publish.retain { " retain" } else { "" };
-        self.line(format_args!("publish {} {}{retain}", publish.topic, publish.qos.bits()));
-        Ok(if topic::first_level(publish.topic) == "safe" { Accepted::Later } else { Accepted::Now })
+        match topic::first_level(publish.topic) {
+            "broken" => return Err(Refusal::ProtocolError),
+            "text" => return Err(Refusal::PayloadFormatInvalid),
+            _ => {}
+        }
+        let more = with(publish.retain, " retain") + &properties(publish);
+        self.line(format_args!("publish {} {}{more}", publish.topic, publish.qos.bits()));
+        Ok(match topic::first_level(publish.topic) {
+            "safe" => Accepted::Later,
+            "nobody" => Accepted::Unmatched,
+            _ => Accepted::Now,
+        })
+    }
+
+    fn unix_now(&self) -> UnixMillis {
+        UnixMillis(self.unix)
+    }
+
+    fn is_own(&self, publisher: &str) -> bool {
+        publisher == "me"
+    }
+
+    fn dropped_waiting(&mut self, why: DropReason, bytes: u32) {
+        self.line(format_args!("drop waiting {bytes} {}", why.name()));
+    }
+
+    fn auth(&mut self, auth: &Auth<'_>) -> Result<(), Refusal> {
+        let method = auth.method.ok_or(Refusal::AuthenticationMethodInvalid)?;
+        self.line(format_args!("auth {method}"));
+        Ok(())
     }
 
     fn repeated(&mut self, publish: &Publish<'_>) {
         self.line(format_args!("repeated {}", publish.topic));
     }
 
-    fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+    fn subscribe(&mut self, filter: &TopicFilter, asked: &Asked) -> Result<Qos, Refusal> {
         if topic::first_level(filter.as_str()) == "no" {
             return Err(Refusal::NotAuthorized);
         }
-        self.line(format_args!("subscribe {filter} {}", asked.bits()));
-        Ok(asked)
+        let options = asked.options;
+        let more = with(options.no_local, " no-local")
+            + &with(options.retain_as_published, " as-published")
+            + match options.retain_handling {
+                RetainHandling::SendAtSubscribe => "",
+                RetainHandling::SendIfNew => " retained-if-new",
+                RetainHandling::DoNotSend => " no-retained",
+            }
+            + &with(self.version.is_v5() && !asked.is_new, " again");
+        let id = asked.subscription_id.map_or(String::new(), |id| format!(" id={id}"));
+        self.line(format_args!("subscribe {filter} {}{more}{id}", options.qos.bits()));
+        Ok(options.qos)
     }
 
     fn unsubscribe(&mut self, filter: &TopicFilter) {
@@ -141,7 +238,8 @@ impl Sink for Scribe {
 
     fn close(&mut self, close: Close) {
         match close {
-            Close::Disconnected => self.line(format_args!("close")),
+            Close::Disconnected { with_will: false } => self.line(format_args!("close")),
+            Close::Disconnected { with_will: true } => self.line(format_args!("close with will")),
             Close::Refused(refusal) => self.line(format_args!("close {}", refusal.name())),
         }
     }
@@ -158,8 +256,8 @@ pub(super) struct Play {
 impl Play {
     pub(super) fn new(settings: Settings) -> Self {
         let now = Millis::default();
-        let session = Session::new(now, settings);
-        Self { session, scribe: Scribe::default(), rendering: Rendering::new(), now }
+        let scribe = Scribe::of(settings.version);
+        Self { session: Session::new(now, settings), scribe, rendering: Rendering::new(), now }
     }
 
     /// Plays a script; the answer is its effects.
@@ -191,17 +289,50 @@ impl Play {
                 self.scribe.output.clear();
                 self.scribe.read = 0;
             }
+            ["unix", millis] => self.scribe.unix = millis.parse().expect("milliseconds"),
             ["retained", topic, published, "granted", granted] => {
                 let mut message = self.rendering.retained(topic, b"payload", qos(published));
-                let _ = self.session.deliver_retained(&mut message, qos(granted), &mut self.scribe.output);
+                let granted = Granted::of(qos(granted));
+                let _ = self.session.deliver_retained(&mut message, granted, &mut self.scribe.output);
+            }
+            ["retained", topic, published, "of", filter] => {
+                let mut message = self.rendering.retained(topic, b"payload", qos(published));
+                let filter = filter.parse().expect("a filter");
+                let granted = self.session.find_granted(&filter).expect("it is held");
+                let _ = self.session.deliver_retained(&mut message, granted, &mut self.scribe.output);
             }
             ["deliver", topic, published, "granted", granted] => {
                 let _ = self.deliver(topic, b"payload", qos(published), qos(granted));
             }
+            ["deliver", topic, published, "granted", granted, more @ ..] => {
+                let content = content(more);
+                let now = UnixMillis(self.scribe.unix);
+                let message = self.rendering.message(topic, b"payload", qos(published));
+                let mut message = described(message, more, &content, now);
+                let output = &mut self.scribe.output;
+                let delivered = deliver(&mut self.session, &mut message, qos(granted), output);
+                self.note(topic, delivered);
+            }
+            ["special", topic, published, more @ ..] => {
+                let content = content(more);
+                let now = UnixMillis(self.scribe.unix);
+                let message = self.rendering.message(topic, b"payload", qos(published));
+                let mut message = described(message, more, &content, now);
+                match self.session.special(topic, more.contains(&"own")) {
+                    None => self.scribe.line(format_args!("none {topic}")),
+                    Some(special) => {
+                        let pos = value(more, "at").map(Pos::of_record);
+                        let output = &mut self.scribe.output;
+                        let delivered = self.session.deliver_special(pos, &mut message, &special, output);
+                        self.note(topic, delivered);
+                    }
+                }
+            }
             packet => {
-                let bytes = encode(packet);
+                let version = self.scribe.version;
+                let bytes = encode(version, packet);
                 let frame = mqtt::frame(&bytes, usize::MAX).expect("lawful").expect("whole");
-                let packet = mqtt::decode(frame).expect("lawful");
+                let packet = mqtt::decode(version, frame).expect("lawful");
                 self.session.handle(self.now, packet, &mut self.scribe);
             }
         }
@@ -244,39 +375,25 @@ pub(super) fn deliver(
     delivered
 }
 
-fn encode(words: &[&str]) -> Vec<u8> {
-    let mut out = Vec::new();
-    match words {
-        ["publish", topic, level, rest @ ..] => {
-            let (retain, rest) = match rest {
-                [rest @ .., "retain"] => (true, rest),
-                rest => (false, rest),
-            };
-            let packet_id = rest.first().map(|text| packet_id(text));
-            let publish =
-                Publish { dup: false, qos: qos(level), retain, topic, packet_id, payload: b"payload" };
-            encode::publish(&mut out, &publish).expect("lawful");
-        }
-        ["puback", id] => encode::puback(&mut out, packet_id(id)),
-        ["pubrec", id] => encode::pubrec(&mut out, packet_id(id)),
-        ["pubrel", id] => encode::pubrel(&mut out, packet_id(id)),
-        ["pubcomp", id] => encode::pubcomp(&mut out, packet_id(id)),
-        ["subscribe", id, filters @ ..] => {
-            let filters: Vec<_> = filters
-                .iter()
-                .map(|filter| filter.split_once(':').expect("filter:qos"))
-                .map(|(filter, level)| (filter, qos(level)))
-                .collect();
-            client::subscribe(&mut out, packet_id(id), &filters).expect("lawful");
-        }
-        ["unsubscribe", id, filters @ ..] => {
-            client::unsubscribe(&mut out, packet_id(id), filters).expect("lawful");
-        }
-        ["ping"] => client::pingreq(&mut out),
-        ["disconnect"] => client::disconnect(&mut out),
-        unknown => panic!("no step is {unknown:?}"),
+/// The number behind `name=`.
+pub(super) fn value<T: std::str::FromStr>(words: &[&str], name: &str) -> Option<T> {
+    let text = words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
+    Some(text.parse().ok().expect("a value of its kind"))
+}
+
+/// The properties of a message that are the publisher's own.
+pub(super) fn content(words: &[&str]) -> Vec<u8> {
+    let mut content = ContentWriter::default();
+    if let Some(kind) = value::<String>(words, "type") {
+        content = content.content_type(&kind);
     }
-    out
+    content.into_bytes()
+}
+
+fn described<'a>(message: Message<'a>, words: &[&str], content: &'a [u8], now: UnixMillis) -> Message<'a> {
+    let message = message.with_retain(words.contains(&"retain"));
+    let message = message.with_content(Content::from_stored(content));
+    message.with_expiry(value(words, "expires").map(UnixMillis), now)
 }
 
 pub(super) fn packet_id(text: &str) -> PacketId {

@@ -11,7 +11,7 @@ use engine::Pos;
 
 use super::kept::Kept;
 use super::script::{Play, bounds, qos, settings};
-use crate::{Bounds, Delivered, DropReason, Ended, Session, Settings};
+use crate::{Bounds, Delivered, DropReason, Ended, Granted, Session, Settings};
 
 fn small() -> Settings {
     Settings { bounds: Bounds { in_flight_max: 2, ..bounds() }, ..settings() }
@@ -20,7 +20,13 @@ fn small() -> Settings {
 fn deliver(play: &mut Play, group: u64, record: u64, topic: &str, published: Qos, granted: Qos) -> bool {
     let mut message = play.rendering.message(topic, b"payload", published);
     let output = &mut play.scribe.output;
-    let delivered = play.session.deliver_shared(group, Pos::of_record(record), &mut message, granted, output);
+    let delivered = play.session.deliver_shared(
+        group,
+        Pos::of_record(record),
+        &mut message,
+        Granted::of(granted),
+        output,
+    );
     match delivered {
         Some(delivered) => play.note(topic, delivered),
         None => play.scribe.line(format_args!("full {topic}")),
@@ -147,7 +153,8 @@ fn what_no_packet_can_hold_is_dropped_and_done() {
     let long = vec![0; 256 * 1024 * 1024];
     let mut message = play.rendering.message("a", &long, Qos::AtLeastOnce);
     let output = &mut play.scribe.output;
-    let delivered = play.session.deliver_shared(7, Pos::START, &mut message, Qos::AtLeastOnce, output);
+    let delivered =
+        play.session.deliver_shared(7, Pos::START, &mut message, Granted::of(Qos::AtLeastOnce), output);
     assert_eq!(delivered, Some(Delivered::Dropped(DropReason::TooLong)));
     assert_eq!((play.session.in_flight(), play.session.shared_in_flight()), (0, 0));
 }
@@ -174,7 +181,10 @@ fn to_a_lasting_session_it_is_like_a_message_in_no_log() {
 /// Filters, granted QoS and beginning of what a session holds.
 fn held(session: &Session) -> Vec<(&str, u8, u64)> {
     let lasting = session.lasting().expect("it is one");
-    lasting.subscriptions().map(|(filter, qos, since)| (filter.as_str(), qos.bits(), since.record)).collect()
+    lasting
+        .subscriptions()
+        .map(|(filter, granted, since)| (filter.as_str(), granted.qos().bits(), since.record))
+        .collect()
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn each_filter_has_its_own_answer_in_order() {
 fn the_same_filter_again_replaces_the_subscription() {
     let mut play = Play::new(settings());
     play.run("subscribe 1 a:1\nsubscribe 2 a:0");
-    let held: Vec<_> = play.session.subscriptions().map(|(filter, qos)| (filter.to_string(), qos)).collect();
+    let held: Vec<_> =
+        play.session.subscriptions().map(|(filter, granted)| (filter.to_string(), granted.qos())).collect();
     assert_eq!(held, [("a".to_owned(), Qos::AtMostOnce)]);
 }
 

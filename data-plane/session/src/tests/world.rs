@@ -4,18 +4,20 @@
 mod clients;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::Pos;
-use mqtt::{Packet, PacketId, Publish, Subscribe};
+use mqtt::{Options, Packet, PacketId, Publish, Subscribe, Version};
 
 use super::kept::{Documents, envelope};
-use super::script::{bounds, settings};
+use super::script::{bounds, settings_of};
 use crate::{
-    Accepted, Bounds, ChangeId, Close, Ended, Lasting, Millis, Rendering, Rules, Session, Settings, Sink,
+    Accepted, Asked, Bounds, ChangeId, ClientSide, Close, Delivered, Ended, Lasting, Message, Millis,
+    Rendering, Rules, Session, Settings, Sink,
 };
 
 /// The two sessions.
@@ -23,6 +25,9 @@ const PUBLISHER: usize = 0;
 const SUBSCRIBER: usize = 1;
 
 const TOPIC: &str = "t";
+
+/// The identifier of the subscription in 5.0.
+const ID: u32 = 300;
 
 /// Messages of the publishing client under way at one time, and the widest window of a session.
 const WINDOW: u16 = 3;
@@ -62,19 +67,42 @@ impl Sink for Surroundings {
         Pos::of_record(self.watermark)
     }
 
-    fn subscribe(&mut self, _filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
-        Ok(asked)
+    fn subscribe(&mut self, _filter: &TopicFilter, asked: &Asked) -> Result<Qos, Refusal> {
+        Ok(asked.options.qos)
+    }
+
+    fn unix_now(&self) -> UnixMillis {
+        UnixMillis(0)
+    }
+
+    fn is_own(&self, _publisher: &str) -> bool {
+        false
     }
 
     fn unsubscribe(&mut self, _filter: &TopicFilter) {}
 
     fn refused(&mut self, refusal: Refusal) {
-        panic!("{refusal:?}");
+        assert_eq!(refusal, Refusal::StorageUnavailable, "nothing else goes wrong");
     }
 
     fn close(&mut self, close: Close) {
         assert_eq!(close, Close::Refused(Refusal::StorageUnavailable), "nobody breaks the protocol");
     }
+}
+
+/// Delivers by whatever subscription there is; `None`: there is none.
+fn deliver(
+    session: &mut Session,
+    pos: Option<Pos>,
+    message: &mut Message<'_>,
+    output: &mut Vec<u8>,
+) -> Option<Delivered> {
+    let (_, granted) = session.subscriptions().next()?;
+    Some(match (session.special(TOPIC, false).filter(|_| granted.is_special()), pos) {
+        (Some(special), pos) => session.deliver_special(pos, message, &special, output),
+        (None, Some(pos)) => session.deliver_logged(pos, message, granted.qos(), output),
+        (None, None) => session.deliver(message, granted.qos(), output),
+    })
 }
 
 /// One client's session on the node, and its connection.
@@ -115,6 +143,7 @@ enum Outgoing {
 }
 
 pub(super) struct World {
+    version: Version,
     rules: Rules,
     now: u64,
     sides: [Side; 2],
@@ -134,6 +163,11 @@ pub(super) struct World {
     is_subscribed: bool,
     /// Identifiers of QoS 2 that the subscribing client holds.
     known: BTreeSet<u16>,
+    /// Those that have come on this connection and are not acknowledged to the end, and how many there may be.
+    unanswered: BTreeSet<u16>,
+    receive_max: u16,
+    /// What the subscribing client has said that it does not want.
+    unwanted: BTreeSet<u32>,
     received: BTreeMap<u32, u32>,
     /// The newest that has arrived, by QoS.
     newest: [u32; 3],
@@ -145,8 +179,9 @@ pub(super) struct World {
 pub(super) const STEPS: u8 = 21;
 
 impl World {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(version: Version, rules: Rules) -> Self {
         let mut world = Self {
+            version,
             rules,
             now: 0,
             sides: Default::default(),
@@ -161,6 +196,9 @@ impl World {
             too_early: 0,
             is_subscribed: false,
             known: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            receive_max: WINDOW,
+            unwanted: BTreeSet::new(),
             received: BTreeMap::new(),
             newest: [0; 3],
             relayed: 0,
@@ -249,15 +287,23 @@ impl World {
         // What a client has received and not released is held to its own bound here.
         let in_flight_max = if side == PUBLISHER { WINDOW } else { window };
         let bounds = Bounds { in_flight_max, ..bounds() };
-        let settings = Settings { bounds, ..settings() };
+        // In 5.0 the client says how much it takes, and is told how much the node does.
+        let client = ClientSide { receive_max: in_flight_max, ..ClientSide::default() };
+        let bounds = if self.version.is_v5() { Bounds { in_flight_max: WINDOW, ..bounds } } else { bounds };
+        let settings = Settings { bounds, client, receive_max: WINDOW, ..settings_of(self.version) };
+        if side == SUBSCRIBER {
+            self.unanswered.clear();
+            self.receive_max = in_flight_max;
+        }
         kept.session = Some(Session::attach(Millis(self.now), settings, lasting, &mut kept.around));
         if side == PUBLISHER {
             for id in self.order.clone() {
                 self.send(id);
             }
         } else if !self.is_subscribed {
-            let filters = vec![(TOPIC.parse().expect("a filter"), Qos::ExactlyOnce)];
-            let subscribe = Subscribe { packet_id: PacketId::MIN, filters };
+            let filters = vec![(TOPIC.parse().expect("a filter"), Options::of(Qos::ExactlyOnce))];
+            let subscription_id = if self.version.is_v5() { NonZeroU32::new(ID) } else { None };
+            let subscribe = Subscribe { packet_id: PacketId::MIN, filters, subscription_id };
             kept.inbound.push_back(Said::Other(Packet::Subscribe(subscribe)));
         }
     }
@@ -294,7 +340,7 @@ impl World {
             Said::Other(packet) => session.handle(now, packet, &mut kept.around),
             Said::Publish(number, qos, packet_id) => {
                 let (payload, packet_id) = (&number.to_be_bytes()[..], Some(packet_id));
-                let publish = Publish { dup: false, qos, retain: false, topic: TOPIC, packet_id, payload };
+                let publish = Publish { qos, topic: TOPIC, packet_id, payload, ..Publish::default() };
                 session.handle(now, Packet::Publish(publish), &mut kept.around);
             }
         }
@@ -356,10 +402,11 @@ impl World {
         let range = Pos::of_record(record)..Pos::of_record(record + 1);
         for (&pos, &(number, qos)) in self.log.range(range) {
             let Some(session) = &mut kept.session else { break };
-            let Some((_, granted)) = session.subscriptions().next() else { break };
             let payload = number.to_be_bytes();
             let mut message = rendering.message(TOPIC, &payload, qos);
-            let _ = session.deliver_logged(pos, &mut message, granted, &mut kept.around.output);
+            if deliver(session, Some(pos), &mut message, &mut kept.around.output).is_none() {
+                break;
+            }
         }
         self.watermark = record + 1;
     }
@@ -407,7 +454,7 @@ impl World {
         self.relayed += 1;
         let mut rendering = Rendering::new();
         let mut message = rendering.message(TOPIC, &payload, Qos::ExactlyOnce);
-        let _ = session.deliver(&mut message, Qos::ExactlyOnce, &mut kept.around.output);
+        let _ = deliver(session, None, &mut message, &mut kept.around.output);
     }
 
     /// The node goes down; some of what it has handed in may be stored. It comes back with nothing but that.

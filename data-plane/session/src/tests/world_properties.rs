@@ -1,6 +1,7 @@
 //! What holds for two lasting sessions whatever happens when: no acknowledged message is missed and none of QoS 2 comes
 //! twice. And that the world notices when a rule is broken.
 
+use mqtt::Version;
 use proptest::prelude::*;
 
 use super::world::{STEPS, World};
@@ -11,9 +12,10 @@ proptest! {
 
     #[test]
     fn nothing_acknowledged_is_lost_and_nothing_of_qos_2_comes_twice(
+        version in prop::sample::select(vec![Version::V311, Version::V5]),
         steps in prop::collection::vec(0..STEPS, 0..400),
     ) {
-        let outcome = World::new(Rules::ALL).run(&steps);
+        let outcome = World::new(version, Rules::ALL).run(&steps);
         prop_assert!(outcome.is_ok(), "{:?}", outcome);
     }
 }
@@ -40,13 +42,16 @@ fn steps(seed: u64) -> Vec<u8> {
 }
 
 /// What goes wrong first among so many seeds.
-fn first_fault(rules: Rules) -> Option<String> {
-    (0..SEEDS).find_map(|seed| Some(format!("seed {seed}: {}", World::new(rules).run(&steps(seed)).err()?)))
+fn first_fault(version: Version, rules: Rules) -> Option<String> {
+    let run = |seed| World::new(version, rules).run(&steps(seed)).err();
+    (0..SEEDS).find_map(|seed| Some(format!("seed {seed}: {}", run(seed)?)))
 }
 
 #[test]
 fn with_all_rules_no_seed_finds_a_fault() {
-    assert_eq!(first_fault(Rules::ALL), None);
+    for version in [Version::V311, Version::V5] {
+        assert_eq!(first_fault(version, Rules::ALL), None, "{version:?}");
+    }
 }
 
 #[test]
@@ -62,8 +67,11 @@ fn each_broken_rule_is_noticed() {
         (Rules { subscribe_before_suback: false, ..all }, "subscribe_before_suback", "did not arrive"),
         (Rules { contiguous_cursor: false, ..all }, "contiguous_cursor", "did not arrive"),
     ] {
-        let found = first_fault(rules);
-        println!("without {name}: {found:?}");
-        assert!(found.as_ref().is_some_and(|found| found.contains(fault)), "`{name}` is broken: {found:?}");
+        for version in [Version::V311, Version::V5] {
+            let found = first_fault(version, rules);
+            println!("without {name} in {version:?}: {found:?}");
+            let is_found = found.as_ref().is_some_and(|found| found.contains(fault));
+            assert!(is_found, "`{name}` is broken in {version:?}: {found:?}");
+        }
     }
 }

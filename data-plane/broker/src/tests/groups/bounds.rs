@@ -86,12 +86,12 @@ async fn a_member_s_window_is_for_all_that_it_gets() {
         publish(&mut mouth, 0..20).await;
         assert_eq!(number(&member.next().await), 0);
         assert_eq!(member.ping().await, "pingresp", "no room for more");
-        member.answer(mqtt::encode::puback).await;
+        member.answer(mqtt::client::puback).await;
         // What it could not take goes back on its way, so the order may be another.
         let taken = take_all(std::slice::from_mut(&mut member), 19).await;
         assert_eq!(numbers(&taken), (1..20).collect::<Vec<_>>(), "{workers} workers");
         member.last_packet_id = own;
-        member.answer(mqtt::encode::puback).await;
+        member.answer(mqtt::client::puback).await;
         publish(&mut mouth, 20..21).await;
         assert_eq!(number(&member.take().await), 20);
     }

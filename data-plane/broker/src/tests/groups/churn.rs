@@ -48,7 +48,7 @@ async fn each_message_is_acknowledged_by_somebody() {
 
 async fn acknowledge(member: &mut Peer, packet: &str, seen: &Seen) {
     seen.lock().expect("no panic").insert(number(packet));
-    member.answer(mqtt::encode::puback).await;
+    member.answer(mqtt::client::puback).await;
 }
 
 /// A member that joins, acknowledges some of what it gets, and goes, again and again.

@@ -4,13 +4,15 @@ use contract::durability::DurabilityClass;
 use contract::feed::{CredentialDocument, Document};
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use contract::refusal::Refusal;
+use contract::shared_group::SharedStrategy;
 use mqtt::Connect;
 
 use super::{
     SHARED, fixture, given, lasting_member, members, nothing_more, number, numbers, publish, take_all,
+    without_rates,
 };
 use crate::DropReason;
-use crate::testing::{ALL, PASSWORD, connect, credential, grants, wait_for};
+use crate::testing::{ALL, PASSWORD, connect, credential, document, grants, wait_for};
 use crate::tests::WORKERS;
 
 #[tokio::test]
@@ -27,6 +29,24 @@ async fn each_message_goes_to_one_member_and_all_have_their_turns() {
             assert!((10..=40).contains(&share), "{share} for member {member} of {workers} workers");
         }
         nothing_more(&mut members).await;
+    }
+}
+
+/// The instance says whose turn it is, also to groups that are there.
+#[tokio::test]
+async fn one_member_gets_all_as_long_as_it_has_room_where_the_instance_wants_that() {
+    for workers in WORKERS {
+        let mut fixture = fixture(workers);
+        let mut members = members(&fixture, 5).await;
+        let mut document = document(1);
+        without_rates(&mut document.limits);
+        document.shared_strategy = SharedStrategy::Sticky;
+        fixture.put(Document::Instance(document)).await;
+        let mut mouth = fixture.client(1, "mouth").await;
+        publish(&mut mouth, 0..20).await;
+        let taken = take_all(&mut members, 20).await;
+        let (first, _) = taken[0];
+        assert!(taken.iter().all(|(by, _)| *by == first), "{workers} workers: {taken:?}");
     }
 }
 
@@ -132,7 +152,7 @@ async fn who_leaves_gives_back_and_gets_nothing_more() {
         assert_eq!(both[0].unsubscribe(SHARED).await, [""; 0]);
         let (leaver, stayer) = both.split_at_mut(1);
         assert_eq!(numbers(&take_all(stayer, 10).await), (0..10).collect::<Vec<_>>(), "{workers}: {had:?}");
-        leaver[0].answer(mqtt::encode::puback).await;
+        leaver[0].answer(mqtt::client::puback).await;
         publish(&mut mouth, 10..20).await;
         assert_eq!(numbers(&take_all(stayer, 10).await), (10..20).collect::<Vec<_>>());
         assert_eq!(leaver[0].ping().await, "pingresp");

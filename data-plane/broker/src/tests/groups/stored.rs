@@ -65,7 +65,7 @@ async fn what_was_acknowledged_does_not_come_again_after_a_stop() {
             member[0].next().await;
         }
         // Only the last of them is acknowledged.
-        member[0].answer(mqtt::encode::puback).await;
+        member[0].answer(mqtt::client::puback).await;
         assert_eq!(member[0].ping().await, "pingresp");
         quiet(&fixture, 2).await;
         let fixture = fixture.restart_on_log().await;
@@ -205,7 +205,7 @@ async fn a_member_that_may_no_more_is_none_when_it_comes_back() {
         less.grants = grants(r#"[{"actions":["subscribe"],"topic_filter":"b","qos_max":2}]"#);
         let token = fixture.sign(&less);
         let mut member = fixture.peer().await;
-        member.connect(&Connect { clean_session: false, ..connect("member", &token) }).await;
+        member.connect(&Connect { clean_start: false, ..connect("member", &token) }).await;
         assert_eq!(member.next().await, "connack with a session");
         let mut other = [fixture.lasting_client("other", true).await];
         assert_eq!(numbers(&take_all(&mut other, 5).await), (0..5).collect::<Vec<_>>());

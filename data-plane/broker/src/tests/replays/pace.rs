@@ -3,7 +3,7 @@
 use contract::feed::Document;
 use contract::limits::InstanceLimits;
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce};
-use mqtt::encode;
+use mqtt::client;
 
 use super::{WORKERS, ear, given, moment, publish_many, replay};
 use crate::DropReason;
@@ -41,7 +41,7 @@ async fn the_past_meets_the_present_under_load() {
                 let mut packet = if granted.starts_with("publish") { granted } else { ear.next().await };
                 loop {
                     if qos == AtLeastOnce && packet.starts_with("publish 1") {
-                        ear.answer(encode::puback).await;
+                        ear.answer(client::puback).await;
                     }
                     if let Some((_, message)) = packet.split_once(" cars/") {
                         let (mouth, payload) = message.split_once(' ').expect("a payload");
@@ -89,7 +89,7 @@ async fn it_goes_as_fast_as_the_client_acknowledges() {
         assert_eq!(ear.ping().await, "pingresp", "no more than ten");
         for id in ids {
             let mut bytes = Vec::new();
-            encode::puback(&mut bytes, id);
+            client::puback(&mut bytes, id);
             ear.send(&bytes).await;
         }
         for at in 10..5_000 {

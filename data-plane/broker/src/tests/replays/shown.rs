@@ -4,7 +4,7 @@ use contract::feed::Document;
 use contract::qos::Qos::AtMostOnce;
 use contract::refusal::Refusal;
 use contract::time::UnixMillis;
-use mqtt::{Connect, encode};
+use mqtt::{Connect, client};
 
 use super::{REPLAYS, WORKERS, ear, given, history, moment, publish_many, replay, replaying, topic};
 use crate::testing::{PASSWORD, connect, credential};
@@ -142,7 +142,7 @@ async fn a_history_that_is_no_longer_kept_ends_the_past_and_not_the_subscription
         assert_eq!(ear.next().await, "publish 0 cars/x not stored");
         for id in ids {
             let mut bytes = Vec::new();
-            encode::puback(&mut bytes, id);
+            client::puback(&mut bytes, id);
             ear.send(&bytes).await;
         }
         let mut heard = ear.take().await;
