@@ -52,6 +52,14 @@ export const PAGES = [
     open: (page) => page.locator('.page-actions button').last().click(),
   },
   {
+    name: 'messages-publish-properties', path: inInstance('messages'),
+    open: async (page) => {
+      await page.locator('.page-actions button').last().click();
+      await page.locator('.publish-properties .ant-collapse-header').click();
+      await page.locator('.publish-pairs button').last().click();
+    },
+  },
+  {
     name: 'messages-detail', path: inInstance('messages'),
     open: (page) => page.locator('.page tbody button.link').first().click(),
   },
@@ -74,7 +82,7 @@ export const PAGES = [
 ];
 
 /** The documentation is made by the server; it is the same for everybody. */
-export const DOCS = ['durability', 'shared-subscriptions', 'replay'];
+export const DOCS = ['mqtt', 'limits', 'durability', 'shared-subscriptions', 'replay'];
 
 /** Opens the list below a field. */
 function choices(page, field) {

@@ -75,6 +75,11 @@ async function share(page, instanceId) {
   for (let at = 0; at < 9; at += 1) {
     await apiOk(page, 'POST', `${base}/messages/publish`, {
       topic: 'vehicle/car-001/up/trip', qos: 1, payload: { encoding: 'utf8', data: `{"trip":${4_711 + at}}` },
+      expires_in_secs: 3_600,
+      properties: {
+        payload_format: 'text', content_type: 'application/json', response_topic: 'vehicle/car-001/down/trip',
+        correlation_data: btoa(`trip-${at}`), user_properties: [{ name: 'fleet', value: 'a' }, { name: 'trace', value: '7f3a' }],
+      },
     });
   }
   return async () => {

@@ -40,8 +40,11 @@ const LANGUAGES: [Language; 2] = [
 ];
 
 /// The pages in the order in which they are read; each is a file in every language.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 12] = [
     "get-started",
+    "mqtt",
+    "limits",
+    "mqtt-conformance",
     "tokens",
     "messages",
     "durability",

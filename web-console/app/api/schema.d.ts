@@ -1437,6 +1437,8 @@ export interface components {
             plan: string;
             /** @description What gives way when more waits for a session or a shared subscription than the limits allow; `drop_oldest`, when left out. */
             queue_overflow?: components["schemas"]["QueueOverflow"];
+            /** @description Whose turn it is among the members of a shared subscription; `round_robin`, when left out. */
+            shared_strategy?: components["schemas"]["SharedStrategy"];
             /** @description Which topics it accepts; only provisioned ones, when left out. */
             topic_mode?: components["schemas"]["TopicMode"];
         };
@@ -1686,6 +1688,8 @@ export interface components {
              * @description Grows with every change.
              */
             revision: number;
+            /** @description Whose turn it is among the members of a shared subscription. */
+            shared_strategy: components["schemas"]["SharedStrategy"];
             /** @description Whether it serves. */
             state: components["schemas"]["InstanceState"];
             suspended_reason?: components["schemas"]["SuspendedReason"] | null;
@@ -1836,7 +1840,7 @@ export interface components {
             grants_max: number;
             /**
              * Format: int64
-             * @description Messages sent to one client at QoS 1 or 2 that it has not acknowledged.
+             * @description Messages sent to one client at QoS 1 or 2 that it has not acknowledged, and with 3.1.1 those of QoS 2 from it that it has not released.
              * @default 1000
              */
             in_flight_messages_max: number;
@@ -1878,6 +1882,12 @@ export interface components {
             packet_bytes_max: number;
             /**
              * Format: int64
+             * @description Bytes of one message's properties of MQTT 5.0 that go to its subscribers: content type, response topic, correlation data, user properties.
+             * @default 8192
+             */
+            properties_bytes_max: number;
+            /**
+             * Format: int64
              * @description Bytes of messages waiting for one lasting session or shared subscription.
              * @default 4194304
              */
@@ -1894,6 +1904,12 @@ export interface components {
              * @default 86400
              */
             queued_secs_max: number;
+            /**
+             * Format: int64
+             * @description Messages at QoS 1 or 2 that a client of MQTT 5.0 may have sent without having been acknowledged: the receive maximum that it is told.
+             * @default 1000
+             */
+            receive_max: number;
             /**
              * Format: int64
              * @description Replays of stored messages that one client has under way at one time.
@@ -1962,6 +1978,12 @@ export interface components {
             token_ttl_secs_max: number;
             /**
              * Format: int64
+             * @description Topic aliases that a client of MQTT 5.0 may set up for what it publishes; 0: none.
+             * @default 16
+             */
+            topic_alias_max: number;
+            /**
+             * Format: int64
              * @description The length of a topic name or filter.
              * @default 1024
              */
@@ -1978,6 +2000,12 @@ export interface components {
              * @default 100
              */
             topics_max: number;
+            /**
+             * Format: int64
+             * @description User properties of one message.
+             * @default 64
+             */
+            user_properties_max: number;
         };
         /** @description Instances. */
         InstanceList: {
@@ -2194,9 +2222,11 @@ export interface components {
             bytes: number;
             /** @description The client that published it; null when an application did. */
             client_id?: string | null;
+            expires_at?: components["schemas"]["Timestamp"] | null;
             /** @description Its id. */
             id: components["schemas"]["MessageId"];
             payload?: components["schemas"]["Payload"] | null;
+            properties?: components["schemas"]["MessageProperties"] | null;
             /**
              * Format: int32
              * @description The QoS it was published with.
@@ -2231,6 +2261,19 @@ export interface components {
             items: components["schemas"]["Message"][];
             /** @description The cursor of the next page; null exactly when nothing follows. */
             next_cursor?: string | null;
+        };
+        /** @description What a message of MQTT 5.0 carries beside its payload. */
+        MessageProperties: {
+            /** @description What the payload is, in words that publisher and subscribers have agreed on, often a MIME type. */
+            content_type?: string | null;
+            /** @description What the answer is to carry: Base64 with padding (RFC 4648, 4). */
+            correlation_data?: string | null;
+            /** @description What its publisher says that the payload is; null: nothing. */
+            payload_format?: ("text" | "bytes") | null;
+            /** @description The topic name to which an answer is to be published. */
+            response_topic?: string | null;
+            /** @description Pairs of texts, in the order in which they came; names may repeat. */
+            user_properties: components["schemas"]["UserProperty"][];
         };
         /**
          * @description How a metric's values add up.
@@ -2290,6 +2333,35 @@ export interface components {
          * @enum {string}
          */
         MissingReason: "closed" | "unreachable" | "timed_out" | "failed" | "not_asked";
+        /** @description What a message carries beside its payload, for subscribers of MQTT 5.0. Subscribers of 3.1.1 get the payload alone. */
+        NewMessageProperties: {
+            /**
+             * @description What the payload is, in words that publisher and subscribers have agreed on, often a MIME type.
+             * @example application/json
+             */
+            content_type?: string | null;
+            /**
+             * @description What the answer is to carry: Base64 with padding (RFC 4648, 4).
+             * @example NDI=
+             */
+            correlation_data?: string | null;
+            /** @description What the payload is; `text`: it is UTF-8, which is checked. */
+            payload_format?: ("text" | "bytes") | null;
+            /**
+             * @description The topic name to which an answer is to be published: no wildcard.
+             * @example vehicle/car-001/up/answer
+             */
+            response_topic?: string | null;
+            /** @description Pairs of texts, kept in this order; names may repeat. */
+            user_properties?: components["schemas"]["NewUserProperty"][];
+        };
+        /** @description One user property. */
+        NewUserProperty: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its value. */
+            value: string;
+        };
         /** @description A broker process, as it was last heard of. */
         Node: {
             /** @description Where its own listener is, which the controller calls; null while it is closed. */
@@ -2472,8 +2544,15 @@ export interface components {
         };
         /** @description A message to publish. */
         PublishRequest: {
+            /**
+             * Format: int32
+             * @description After how many seconds nobody who has not had it yet is to get it; null: there is no such time.
+             */
+            expires_in_secs?: number | null;
             /** @description Its payload. */
             payload: components["schemas"]["PublishPayload"];
+            /** @description What it carries beside its payload. */
+            properties?: components["schemas"]["NewMessageProperties"];
             /**
              * Format: int32
              * @description The QoS that receivers may get it with.
@@ -2714,6 +2793,11 @@ export interface components {
             /** @description The cursor of the next page; null exactly when nothing follows. */
             next_cursor?: string | null;
         };
+        /**
+         * @description Whose turn it is among the members of a shared subscription that are connected and have room. `round_robin`: they take turns. `sticky`: always the same one's, as long as it has room. `least_in_flight`: that of the member with the fewest messages unacknowledged.
+         * @enum {string}
+         */
+        SharedStrategy: "round_robin" | "sticky" | "least_in_flight";
         /** @description To sign in: `email` and `password`; in answer to `password_change_required`: `challenge` and `new_password`. */
         SignInRequest: {
             /** @description The challenge of the problem `password_change_required`. */
@@ -3050,6 +3134,7 @@ export interface components {
             /** @description What people call it. Its label stays. */
             name?: string | null;
             queue_overflow?: components["schemas"]["QueueOverflow"] | null;
+            shared_strategy?: components["schemas"]["SharedStrategy"] | null;
             topic_mode?: components["schemas"]["TopicMode"] | null;
         };
         /** @description What to change of the caller's own account; what is left out stays. */
@@ -3082,6 +3167,13 @@ export interface components {
              * @description The largest payload; null takes the bound away.
              */
             payload_bytes_max?: number | null;
+        };
+        /** @description One user property. */
+        UserProperty: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its value. */
+            value: string;
         };
     };
     responses: never;
@@ -4840,7 +4932,7 @@ export interface operations {
                 to?: string;
                 /** @description Which come first. */
                 order?: "newest" | "oldest";
-                /** @description `payload`: show the payloads too, cut after 4 KiB. */
+                /** @description `payload`: show the payloads too, cut after 4 KiB, and the properties. */
                 include?: "payload";
                 /** @description The most messages of the page. */
                 limit?: number;

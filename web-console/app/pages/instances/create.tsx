@@ -9,7 +9,7 @@ import { plansQuery } from '../../api/queries';
 import { FormDrawer } from '../../ui/form-drawer';
 import { useFormat } from '../../ui/language';
 
-type Values = Required<Omit<Schema<'CreateInstanceRequest'>, 'labels' | 'durability' | 'queue_overflow'>>;
+type Values = Required<Omit<Schema<'CreateInstanceRequest'>, 'labels' | 'durability' | 'queue_overflow' | 'shared_strategy'>>;
 
 const INITIAL: Omit<Values, 'plan'> = {
   name: '', topic_mode: 'provisioned', authentication: ['password', 'token'], delete_protection: false,

@@ -1,4 +1,4 @@
-/** One message beside the list: its properties, and its body as text, JSON, hexadecimal or a download. */
+/** One message beside the list: its facts, what it carries, and its body as text, JSON, hexadecimal or a download. */
 import { DownloadOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Alert, Button, Drawer, Segmented } from 'antd';
@@ -12,6 +12,7 @@ import { useFormat } from '../../ui/language';
 import { Loaded } from '../../ui/loaded';
 import { Time } from '../../ui/time';
 import { bytesOf, type Form, formsOf, hexDump, type Payload, prettyJson, visible } from './body';
+import { Carried } from './carried';
 import type { Message } from './query';
 
 export function MessageDetail({ message, onClose }: { message: Message | null; onClose: () => void }) {
@@ -38,7 +39,8 @@ function Detail({ id }: { id: string }) {
     <Loaded query={query}>
       {(message) => (
         <div className="stack">
-          <Properties message={message} />
+          <Facts message={message} />
+          {message.properties != null && <Carried properties={message.properties} />}
           {message.payload == null
             ? <Alert type="info" showIcon title={t('bodyHidden')} />
             : <Body payload={message.payload} download={`${path}/payload`} />}
@@ -49,7 +51,7 @@ function Detail({ id }: { id: string }) {
   );
 }
 
-function Properties({ message }: { message: Message }) {
+function Facts({ message }: { message: Message }) {
   const { t } = useTranslation(['messages', 'common']);
   const { bytes } = useFormat();
   return (
@@ -61,6 +63,7 @@ function Properties({ message }: { message: Message }) {
       <dt>QoS</dt><dd>{message.qos}</dd>
       <dt>{t('retained')}</dt><dd>{message.retain ? t('common:yes') : t('common:no')}</dd>
       <dt>{t('size')}</dt><dd>{bytes(message.bytes)}</dd>
+      {message.expires_at != null && <><dt>{t('expiresAt')}</dt><dd><Time at={message.expires_at} style="millis" /></dd></>}
     </dl>
   );
 }

@@ -6,10 +6,15 @@ import { api, call, type Schema } from '../../api/client';
 import { useInstance } from '../../layout/instance';
 import { FormDrawer } from '../../ui/form-drawer';
 import { base64, hexBytes } from './body';
+import { propertiesOf, type TypedProperties } from './properties';
+import { PropertyFields } from './property-fields';
 
 /** How the payload is typed. */
 type Written = 'text' | 'hex';
-type Values = { topic: string; written: Written; data: string; qos: 0 | 1 | 2; retain: boolean };
+type Values = {
+  topic: string; written: Written; data: string; qos: 0 | 1 | 2; retain: boolean;
+  expires_in_secs?: number | null; properties?: TypedProperties;
+};
 type Body = Schema<'PublishRequest'>;
 
 const INITIAL: Values = { topic: '', written: 'text', data: '', qos: 1, retain: false };
@@ -20,9 +25,14 @@ function payloadOf(written: Written, data: string): Body['payload'] {
     : { encoding: 'base64', data: base64(hexBytes(data) ?? new Uint8Array()) };
 }
 
-const bodyOf = ({ topic, written, data, qos, retain }: Values): Body => ({
-  topic: topic.trim(), payload: payloadOf(written, data ?? ''), qos, retain,
-});
+function bodyOf({ topic, written, data, qos, retain, expires_in_secs, properties: typed }: Values): Body {
+  const properties = propertiesOf(typed);
+  return {
+    topic: (topic ?? '').trim(), payload: payloadOf(written, data ?? ''), qos, retain,
+    ...(expires_in_secs != null && { expires_in_secs }),
+    ...(properties !== undefined && { properties }),
+  };
+}
 
 export function PublishForm({ open, onClose }: { open: boolean; onClose: () => void }) {
   const { t } = useTranslation('messages');
@@ -55,6 +65,7 @@ export function PublishForm({ open, onClose }: { open: boolean; onClose: () => v
       <Form.Item name="retain" label={t('retain')} extra={t('retainHelp')} valuePropName="checked" required>
         <Switch />
       </Form.Item>
+      <PropertyFields />
     </FormDrawer>
   );
 }

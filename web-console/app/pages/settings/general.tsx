@@ -13,9 +13,11 @@ import { AppliedBadge } from '../../ui/status';
 import { AuthenticationField, TopicModeField, usePlanChoice } from '../instances/create';
 
 type Values = Required<Pick<Schema<'Instance'>,
-  'name' | 'topic_mode' | 'authentication' | 'durability' | 'queue_overflow' | 'delete_protection'>> & { plan: string };
+  'name' | 'topic_mode' | 'authentication' | 'durability' | 'queue_overflow' | 'shared_strategy' | 'delete_protection'
+>> & { plan: string };
 
 const OVERFLOWS = ['drop_oldest', 'drop_new', 'disconnect'] as const satisfies readonly Values['queue_overflow'][];
+const STRATEGIES = ['round_robin', 'sticky', 'least_in_flight'] as const satisfies readonly Values['shared_strategy'][];
 
 export function General() {
   const { t } = useTranslation(['instances', 'common']);
@@ -26,7 +28,7 @@ export function General() {
   const initial: Values = {
     name: instance.name, topic_mode: instance.topic_mode, authentication: instance.authentication,
     durability: instance.durability, queue_overflow: instance.queue_overflow,
-    delete_protection: instance.delete_protection, plan: instance.plan.name,
+    shared_strategy: instance.shared_strategy, delete_protection: instance.delete_protection, plan: instance.plan.name,
   };
   const plans = usePlanChoice();
   const choice = plans.some(({ value }) => value === initial.plan)
@@ -48,6 +50,9 @@ export function General() {
         <InstanceDurabilityField />
         <Form.Item name="queue_overflow" label={t('queueOverflow')} required>
           <Select options={OVERFLOWS.map((value) => ({ value, label: t(`overflow.${value}`) }))} />
+        </Form.Item>
+        <Form.Item name="shared_strategy" label={t('sharedStrategy')} extra={t('sharedStrategyHelp')} required>
+          <Select options={STRATEGIES.map((value) => ({ value, label: t(`strategies.${value}`) }))} />
         </Form.Item>
         <Form.Item name="delete_protection" label={t('deleteProtection')} extra={t('deleteProtectionHelp')}
           valuePropName="checked">
