@@ -1,6 +1,7 @@
 //! The scenarios. Each file is one promise; each test reads as the sentence it proves.
 
 mod alarms;
+mod clients;
 mod config_sync;
 mod connect;
 mod console;
@@ -19,7 +20,9 @@ mod shared;
 mod simulation;
 mod soak;
 mod standalone;
+mod storm;
 mod tidy;
 mod tls;
 mod tokens;
+mod vectors;
 mod websocket;

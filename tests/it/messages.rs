@@ -171,6 +171,45 @@ async fn payloads_come_as_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_application_gives_its_message_is_received_and_found() {
+    let cluster = Cluster::start().await;
+    let instance = keeping(&cluster).await;
+    let token = instance.token("ear").await;
+    let mut command = tests::mosquitto::mosquitto("mosquitto_sub", instance.mqtt[0], "ear", &token.text);
+    let format = "got %C|%R|%D|%F|%E|%P|%p";
+    let mut ear =
+        Program::start(command.args(["-V", "5", "-q", "1", "-d", "-t", "cars/#", "-F", format, "-C", "1"]));
+    ear.line_with("Subscribed").await;
+    let mut older = instance.connect("older").await.subscribed("cars/#", AtLeastOnce).await;
+    let properties = json!({"payload_format": "text", "content_type": "text/plain", "response_topic": "cars/1/up",
+        "correlation_data": "NDI=", "user_properties": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}]});
+    let body = json!({"topic": "cars/1/down", "payload": {"encoding": "utf8", "data": "stop"},
+        "expires_in_secs": 3600, "properties": properties});
+    let path = instance.path("/messages/publish");
+    let id = text(instance.api.post(&path, body).await.ok(), "id");
+    let line = ear.line_with("got ").await;
+    let fields: Vec<&str> = line.split('|').collect();
+    assert_eq!(fields[..4], ["got text/plain", "cars/1/up", "42", "1"]);
+    let secs_left: u32 = fields[4].parse().expect("seconds");
+    assert!((3_500..=3_600).contains(&secs_left), "{line}");
+    let pairs: Vec<&str> = fields[5].split_whitespace().collect();
+    assert_eq!((pairs, fields[6]), (vec!["b:1", "a:2"], "stop"), "in their order");
+    older.expect("cars/1/down", "stop").await;
+
+    let whole = instance.api.get(&instance.path(&format!("/messages/{id}"))).await;
+    assert_eq!(whole.ok()["properties"], properties);
+    assert!(whole.body["expires_at"].is_string(), "{}", whole.body);
+    let found = Found { instance: &instance };
+    assert_eq!(found.page("").await["items"][0]["properties"], Value::Null, "not asked for");
+    assert_eq!(found.page("include=payload").await["items"][0]["properties"], properties);
+    let wrong = json!({"topic": "cars/1", "payload": {"encoding": "base64", "data": "/w=="},
+        "properties": {"payload_format": "text"}});
+    let problem = instance.api.post(&path, wrong).await;
+    let errors = &problem.problem(422, "validation_failed")["errors"];
+    assert_eq!(errors[0]["pointer"], "/properties/payload_format");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_application_publishes_and_hears_what_became_of_it() {
     let cluster = Cluster::start().await;
     let instance = keeping(&cluster).await;

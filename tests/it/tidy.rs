@@ -4,8 +4,10 @@
 //! one. What needs a database or a second build (current query cache, current API document) is checked where those
 //! are at hand, not here.
 
+mod behaviour;
 mod dependencies;
 mod migrations;
+mod statements;
 mod text;
 
 use std::fs;

@@ -50,6 +50,7 @@ pub struct Installed {
 #[derive(Default)]
 pub struct Installing {
     variables: BTreeMap<&'static str, String>,
+    limits: Vec<(&'static str, u64)>,
     with_faults: bool,
 }
 
@@ -71,6 +72,13 @@ impl Installing {
     #[must_use]
     pub fn setting(mut self, variable: &'static str, value: &str) -> Self {
         self.variables.insert(variable, value.to_owned());
+        self
+    }
+
+    /// With another limit of the instance than the usual one.
+    #[must_use]
+    pub fn limit(mut self, name: &'static str, value: u64) -> Self {
+        self.limits.push((name, value));
         self
     }
 
@@ -107,7 +115,7 @@ impl Installing {
             !is_special || program.heard.iter().any(|line| line.contains(HEARD)),
             "the binary is not built for this test: `cargo build --bin iotmq --features drop-unsynced`",
         );
-        installed.furnish(&welcome.password).await;
+        installed.furnish(&welcome.password, &self.limits).await;
         installed
     }
 }
@@ -119,13 +127,16 @@ impl Installed {
         Installing::default()
     }
 
-    async fn furnish(&mut self, password: &str) {
+    async fn furnish(&mut self, password: &str, others: &[(&str, u64)]) {
         let api = Api::new(self.place.api);
         let operator = api.sign_in_first_time("operator@localhost", password, PASSWORD).await;
-        let limits = json!({
+        let mut limits = json!({
             "connections_per_subject_max": 1_000, "client_messages_in_per_sec": 100_000,
             "queued_messages_max": 100_000, "queued_bytes_max": 1_000_000_000,
         });
+        for (name, value) in others {
+            limits[*name] = json!(value);
+        }
         operator.post("/v1/plans", json!({"name": "roomy", "limits": limits})).await.created();
         let owner = json!({"email": "owner@example.com", "name": "Owner"});
         let tenant = operator.post("/v1/tenants", json!({"name": "red", "owner": owner})).await;

@@ -3,6 +3,7 @@
 //! It is for tests: what goes wrong panics, with a sentence that says what was expected. The scenarios are in `it/`.
 
 pub mod bridge;
+pub mod clients;
 pub mod cluster;
 pub mod fault;
 pub mod fault_broker;
@@ -15,6 +16,7 @@ pub mod postgres;
 pub mod process;
 pub mod simulation;
 pub mod tenant;
+pub mod vectors;
 pub mod wait;
 pub mod webhook;
 

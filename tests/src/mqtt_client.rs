@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contract::qos::Qos;
 use mqtt::client::ServerPacket;
-use mqtt::{Connect, ConnectReturnCode, PacketId, Publish, Will, client, frame};
+use mqtt::{Connect, ConnectReturnCode, PacketId, Publish, ReasonCode, Will, client, frame};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -153,14 +153,16 @@ impl ClientBuilder {
             payload: payload.as_bytes(),
             qos: *qos,
             retain: *retain,
+            ..Will::default()
         });
         let connect = Connect {
-            clean_session: self.clean_session,
+            clean_start: self.clean_session,
             keep_alive_secs: self.keep_alive_secs,
             client_id: &self.client_id,
             will,
             username: self.username.as_deref(),
             password: self.password.as_deref().map(str::as_bytes),
+            ..Connect::default()
         };
         let mut out = Vec::new();
         client::connect(&mut out, &connect).expect("a lawful CONNECT");
@@ -235,8 +237,8 @@ impl Client {
         client::subscribe(&mut out, packet_id, filters).expect("a lawful SUBSCRIBE");
         self.send(&out).await;
         self.wait_for_packet("SUBACK", |packet| {
-            let ServerPacket::SubAck { packet_id: id, granted } = packet else { return None };
-            (*id == packet_id).then(|| granted.clone())
+            let ServerPacket::SubAck { packet_id: id, codes } = packet else { return None };
+            (*id == packet_id).then(|| codes.iter().map(|code| code.granted_qos()).collect())
         })
         .await
     }
@@ -260,7 +262,7 @@ impl Client {
         client::unsubscribe(&mut out, packet_id, &[filter]).expect("a lawful UNSUBSCRIBE");
         self.send(&out).await;
         self.wait_for_packet("UNSUBACK", |packet| {
-            (*packet == ServerPacket::UnsubAck(packet_id)).then_some(())
+            matches!(packet, ServerPacket::UnsubAck { packet_id: id, .. } if *id == packet_id).then_some(())
         })
         .await;
     }
@@ -280,10 +282,12 @@ impl Client {
         match packet_id {
             None => {}
             Some(packet_id) if qos == Qos::ExactlyOnce => {
-                self.wait_for("PUBREC", ServerPacket::PubRec(packet_id)).await;
+                self.wait_for("PUBREC", ServerPacket::PubRec(packet_id, ReasonCode::Success)).await;
                 self.release(packet_id).await;
             }
-            Some(packet_id) => self.wait_for("PUBACK", ServerPacket::PubAck(packet_id)).await,
+            Some(packet_id) => {
+                self.wait_for("PUBACK", ServerPacket::PubAck(packet_id, ReasonCode::Success)).await;
+            }
         }
     }
 
@@ -292,13 +296,21 @@ impl Client {
         let packet_id = self.next_packet_id();
         for dup in [false, true] {
             let (packet_id, payload) = (Some(packet_id), payload.as_bytes());
-            let publish = Publish { dup, qos: Qos::ExactlyOnce, retain: false, topic, packet_id, payload };
+            let publish = Publish {
+                dup,
+                qos: Qos::ExactlyOnce,
+                retain: false,
+                topic,
+                packet_id,
+                payload,
+                ..Publish::default()
+            };
             let mut out = Vec::new();
             client::publish(&mut out, &publish).expect("a lawful PUBLISH");
             self.send(&out).await;
         }
         for _ in 0..2 {
-            self.wait_for("PUBREC", ServerPacket::PubRec(packet_id)).await;
+            self.wait_for("PUBREC", ServerPacket::PubRec(packet_id, ReasonCode::Success)).await;
         }
         self.release(packet_id).await;
         self.release(packet_id).await;
@@ -308,7 +320,7 @@ impl Client {
         let mut out = Vec::new();
         client::pubrel(&mut out, packet_id);
         self.send(&out).await;
-        self.wait_for("PUBCOMP", ServerPacket::PubComp(packet_id)).await;
+        self.wait_for("PUBCOMP", ServerPacket::PubComp(packet_id, ReasonCode::Success)).await;
     }
 
     async fn wait_for(&mut self, what: &str, wanted: ServerPacket<'static>) {
@@ -324,7 +336,15 @@ impl Client {
         retain: bool,
     ) -> Option<PacketId> {
         let packet_id = (qos != Qos::AtMostOnce).then(|| self.next_packet_id());
-        let publish = Publish { dup: false, qos, retain, topic, packet_id, payload: payload.as_bytes() };
+        let publish = Publish {
+            dup: false,
+            qos,
+            retain,
+            topic,
+            packet_id,
+            payload: payload.as_bytes(),
+            ..Publish::default()
+        };
         let mut out = Vec::new();
         client::publish(&mut out, &publish).expect("a lawful PUBLISH");
         self.send(&out).await;
@@ -449,7 +469,7 @@ impl Client {
     fn take<T>(&mut self, find: &impl Fn(&ServerPacket<'_>) -> Option<T>) -> Option<Taken<T>> {
         let frame = frame(&self.received, PACKET_BYTES_MAX).expect("the broker sends lawful frames")?;
         let total = frame.total;
-        let packet = client::decode(frame).expect("the broker sends lawful packets");
+        let packet = client::decode(mqtt::Version::V311, frame).expect("the broker sends lawful packets");
         let mut answer = Vec::new();
         let taken = if let ServerPacket::Publish(publish) = packet {
             self.inbox.push_back(Message {
@@ -465,7 +485,7 @@ impl Client {
                 None => {}
             }
             Taken::Other
-        } else if let ServerPacket::PubRel(packet_id) = packet {
+        } else if let ServerPacket::PubRel(packet_id, _) = packet {
             client::pubcomp(&mut answer, packet_id);
             Taken::Answered
         } else {

@@ -1,14 +1,14 @@
-//! A correct client of MQTT 3.1.1. Whatever the specification has a client keep, it keeps when its connection ends; it
+//! A correct client of MQTT 3.1.1 or 5.0. Whatever the specification has a client keep, it keeps when its connection ends; it
 //! sends again what it must, in order, and uses the lowest free packet identifier at once.
 
 mod hearing;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 
 use contract::qos::Qos;
 use contract::topic::TopicFilter;
-use mqtt::client;
-use mqtt::{Connect, PacketId, Publish};
+use mqtt::{Connect, ConnectProperties, Options, PacketId, Publish, UserProperties, Version, client};
 
 use super::account::{ClientAt, Number, payload_of};
 use super::scene::Scene;
@@ -17,6 +17,10 @@ use super::wire::{Wire, WireId};
 /// What a client is and does.
 #[derive(Clone, Debug)]
 pub struct Character {
+    /// What it speaks. In 5.0 it names its subscriptions, by where their filters stand in its list.
+    pub version: Version,
+    /// Messages of QoS 1 and 2 that it takes unacknowledged, as it says in 5.0.
+    pub receive_max: u16,
     /// Which of the instances it is in.
     pub instance: usize,
     /// The same names occur in every instance.
@@ -53,6 +57,8 @@ impl Character {
     #[must_use]
     pub fn newcomer(instance: usize) -> Self {
         Self {
+            version: Version::V311,
+            receive_max: u16::MAX,
             instance,
             client_id: "newcomer".to_owned(),
             lasting: false,
@@ -136,6 +142,8 @@ pub struct Client {
     outgoing: VecDeque<Outgoing>,
     /// Identifiers of QoS 2 between PUBLISH and PUBREL.
     received: BTreeSet<PacketId>,
+    /// Those that have come on this connection and that it has not acknowledged to the end.
+    unanswered: BTreeSet<PacketId>,
     /// What it has yet to send, in order.
     acks: VecDeque<Ack>,
     asking: Option<Asking>,
@@ -153,6 +161,7 @@ impl Client {
             kept: Kept::Absent,
             outgoing: VecDeque::new(),
             received: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
             acks: VecDeque::new(),
             asking: None,
         }
@@ -258,16 +267,22 @@ impl Client {
             payload,
             qos: wish.qos,
             retain: wish.retain,
+            ..mqtt::Will::default()
         });
         let mut wire = Wire::default();
         wire.send(|out| {
             let connect = Connect {
                 client_id: &self.character.client_id,
-                clean_session: clean,
-                keep_alive_secs: 0,
+                version: self.character.version,
+                clean_start: clean,
                 will,
-                username: None,
-                password: None,
+                // Longer than the plan allows: the node holds it to that.
+                properties: ConnectProperties {
+                    session_expiry_secs: if clean { 0 } else { u32::MAX },
+                    receive_max: self.character.receive_max,
+                    ..ConnectProperties::default()
+                },
+                ..Connect::default()
             };
             client::connect(out, &connect).expect("a short packet");
         });
@@ -307,6 +322,7 @@ impl Client {
         self.wire = None;
         self.stage = Stage::Offline;
         self.acks.clear();
+        self.unanswered.clear();
         self.asking = None;
     }
 
@@ -352,8 +368,9 @@ impl Client {
         ));
         let payload = number.map(payload_of).unwrap_or_default();
         self.write(scene, |out| {
-            client::publish(out, &Publish { dup, qos, retain, topic, packet_id, payload: &payload })
-                .expect("a short packet");
+            let publish =
+                Publish { dup, qos, retain, topic, packet_id, payload: &payload, ..Publish::default() };
+            mqtt::publish(out, self.character.version, &publish).expect("a short packet");
         });
     }
 
@@ -381,7 +398,16 @@ impl Client {
         scene.trace.note(format_args!("client {} SUBSCRIBE {packet_id} {filter}", self.at));
         scene.account.asked(self.at, filter);
         self.write(scene, |out| {
-            client::subscribe(out, packet_id, &[(filter.as_str(), qos)]).expect("a short packet");
+            let written = if self.character.version.is_v5() {
+                let options = Options::of(qos);
+                let at = self.character.filters.iter().position(|it| it == filter).unwrap_or(0);
+                let id = u32::try_from(at + 1).ok().and_then(NonZeroU32::new);
+                let filters = [(filter.as_str(), options)];
+                client::subscribe_v5(out, packet_id, &filters, id, UserProperties::default())
+            } else {
+                client::subscribe(out, packet_id, &[(filter.as_str(), qos)])
+            };
+            written.expect("a short packet");
         });
         self.asking = Some(Asking { packet_id, filter: filter.clone(), ends: false });
     }
@@ -391,7 +417,12 @@ impl Client {
         scene.trace.note(format_args!("client {} UNSUBSCRIBE {packet_id} {filter}", self.at));
         scene.account.unsubscribing(self.at, &filter);
         self.write(scene, |out| {
-            client::unsubscribe(out, packet_id, &[filter.as_str()]).expect("a short packet");
+            let written = if self.character.version.is_v5() {
+                client::unsubscribe_v5(out, packet_id, &[filter.as_str()], UserProperties::default())
+            } else {
+                client::unsubscribe(out, packet_id, &[filter.as_str()])
+            };
+            written.expect("a short packet");
         });
         self.asking = Some(Asking { packet_id, filter, ends: true });
     }
@@ -402,6 +433,9 @@ impl Client {
         let some = if scene.is_ending { all } else { all.min(1 + scene.chance.below(4)) };
         for ack in self.acks.drain(..some).collect::<Vec<_>>() {
             scene.trace.note(format_args!("client {} {ack:?}", self.at));
+            if let Ack::Had(packet_id) | Ack::Completed(packet_id) = ack {
+                self.unanswered.remove(&packet_id);
+            }
             if let Ack::Had(packet_id) = ack {
                 scene.account.answers(self.at, packet_id);
             }

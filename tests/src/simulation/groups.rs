@@ -148,7 +148,7 @@ impl Site {
             groups.keys += 1;
             let key = ClientKey::new(GROUP_SLOT | groups.keys, 0);
             let worker = WorkerId::new(home).expect("few workers");
-            let subscriber = Subscriber { worker, client: key, qos: Qos::AtLeastOnce };
+            let subscriber = Subscriber { worker, client: key, qos: Qos::AtLeastOnce, is_special: false };
             let mut routes = self.routes[text.0].borrow_mut();
             routes.insert(&filter, subscriber, SUBSCRIPTIONS_MAX).expect("few subscriptions");
             if self.conditions.glue.share_is_logged {

@@ -17,7 +17,7 @@ use engine_embedded::stepping::Stepped;
 use engine_embedded::{Options, Writing};
 use mqtt::FirstPacket;
 use router::{Epochs, RouteTable, Scratch};
-use session::{Bounds, GROUP_PREFIX, Lasting, Part, StoredParts, Will};
+use session::{Bounds, ClientSide, GROUP_PREFIX, Lasting, Part, StoredParts, Will};
 
 use super::account::Wrong;
 use super::conditions::Conditions;
@@ -362,15 +362,17 @@ impl Node {
         };
         let frame = mqtt::frame(&bytes, usize::MAX).ok().flatten().ok_or("no whole CONNECT")?;
         let first = mqtt::decode_first(frame).map_err(|error| format!("no CONNECT: {error}"))?;
-        let FirstPacket::Connect(connect) = first else { return Err("no CONNECT of 3.1.1".to_owned()) };
+        let FirstPacket::Connect(connect) = first else { return Err("an unknown version".to_owned()) };
         let name = (scene.account.instance_of(client), connect.client_id.to_owned());
         let worker = worker_of(&name.1, name.0, up.workers.len());
         let will = connect.will.as_ref().map(Will::accept).transpose();
         let mut will = will.map_err(|refusal| format!("a will is refused: {refusal:?}"))?;
-        if let Some(will) = will.as_mut().filter(|_| !connect.clean_session) {
+        if let Some(will) = will.as_mut().filter(|_| !connect.clean_start) {
             will.delay_secs = up.site.plan.will_delay_secs;
         }
-        up.workers[worker].accept(Connecting { name, wire, clean: connect.clean_session, will });
+        let client = ClientSide::from(&connect.properties);
+        let (version, clean) = (connect.version, connect.clean_start);
+        up.workers[worker].accept(Connecting { name, wire, version, client, clean, will });
         Ok(())
     }
 

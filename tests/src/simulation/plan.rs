@@ -3,6 +3,7 @@
 use contract::durability::QueueOverflow;
 use contract::qos::Qos;
 use contract::topic::TopicFilter;
+use mqtt::Version;
 
 use super::chance::Chance;
 use super::client::{Character, LastWish};
@@ -151,7 +152,10 @@ fn character(instance: usize, at: usize, chance: &mut Chance) -> Character {
     let publishes = at == 0 || chance.permille(400);
     let topics =
         if publishes { (0..=chance.below(3)).map(|_| *chance.one_of(&TOPICS)).collect() } else { Vec::new() };
+    let (version, receive_max) = version(chance);
     Character {
+        version,
+        receive_max,
         instance,
         client_id: format!("client-{at}"),
         lasting,
@@ -166,7 +170,10 @@ fn character(instance: usize, at: usize, chance: &mut Chance) -> Character {
 
 /// A client that shares what it wants with others. It asks for nothing else, and so what it has it has of one group.
 fn member(instance: usize, at: usize, chance: &mut Chance) -> Character {
+    let (version, receive_max) = version(chance);
     Character {
+        version,
+        receive_max,
         instance,
         client_id: format!("member-{at}"),
         lasting: at == 0 || chance.permille(600),
@@ -177,6 +184,12 @@ fn member(instance: usize, at: usize, chance: &mut Chance) -> Character {
         answers_permille: *chance.one_of(&[900, 600, 100, 20]),
         will: None,
     }
+}
+
+/// What a client speaks, and what it takes.
+fn version(chance: &mut Chance) -> (Version, u16) {
+    let receive_max = *chance.one_of(&[1, 2, 3, 8, u16::MAX]);
+    if chance.permille(500) { (Version::V5, receive_max) } else { (Version::V311, u16::MAX) }
 }
 
 fn filter(chance: &mut Chance) -> TopicFilter {

@@ -5,12 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use contract::ids::InstanceId;
-use contract::qos::Qos;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::{Log, QueryError, Replay, RetainedPage};
 use router::{ClientKey, RouteTable};
-use session::{Bounds, Millis};
+use session::{Bounds, Granted, Millis};
 
 use super::chance::Chance;
 use super::conditions::Conditions;
@@ -71,7 +70,7 @@ pub enum Wanted {
     /// Stored messages for a session.
     Page(PageWanted),
     /// Retained messages behind a topic, for a subscription.
-    Retained(TopicFilter, Qos, Option<Box<str>>),
+    Retained(TopicFilter, Granted, Option<Box<str>>),
 }
 
 /// What was found for a client.

@@ -7,9 +7,11 @@ use contract::refusal::Refusal;
 use contract::time::UnixMillis;
 use contract::topic::TopicFilter;
 use engine::{Batch, Envelope, Pos, RetentionClass};
-use mqtt::{PacketId, Publish};
+use mqtt::{PacketId, Publish, Version};
 use router::{ClientKey, RouteSet, Scratch, Subscriber, WorkerId};
-use session::{Accepted, ChangeId, Close, PassedOver, SHARED_QOS_MAX, Sink, Will};
+use session::{
+    Accepted, Asked, ChangeId, ClientSide, Close, Granted, PassedOver, SHARED_QOS_MAX, Sink, Will,
+};
 
 use super::account::Number;
 use super::groups::{Membership, Text, shared};
@@ -29,7 +31,11 @@ pub struct Connecting {
     pub name: Name,
     /// Its connection.
     pub wire: WireId,
-    /// Whether it asks for a clean session.
+    /// What it speaks.
+    pub version: Version,
+    /// What it said of itself.
+    pub client: ClientSide,
+    /// Whether it asks for a clean session; in 5.0 for a clean start of one that ends with the connection.
     pub clean: bool,
     /// What is to be published when it goes.
     pub will: Option<Box<Will>>,
@@ -91,6 +97,7 @@ impl Making {
             stored_at: now,
             expires_at: expiry.map(|millis| UnixMillis(now.0 + millis)),
             workers: 0,
+            content: &[],
             topic: publish.topic,
             publisher: &name.1,
             payload: publish.payload,
@@ -146,7 +153,7 @@ pub struct Effects {
     /// Messages to pass on.
     pub relayed: Vec<Relayed>,
     /// New subscriptions, whose retained messages are wanted.
-    pub subscribed: Vec<(TopicFilter, Qos)>,
+    pub subscribed: Vec<(TopicFilter, Granted)>,
     /// Messages of pages that the session has taken on.
     pub took: Vec<Pos>,
     /// Messages of pages that it will not have.
@@ -181,6 +188,14 @@ impl Sink for Surroundings<'_> {
         self.effects.passed_over.push((pos, why));
     }
 
+    fn unix_now(&self) -> UnixMillis {
+        self.site.time_of_day()
+    }
+
+    fn is_own(&self, publisher: &str) -> bool {
+        publisher == self.name.1
+    }
+
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Accepted, Refusal> {
         let route = self.site.routes[self.name.0].borrow().matches(publish.topic, self.scratch);
         if self.making.is_logged(self.site, self.name, publish, &route) {
@@ -199,25 +214,26 @@ impl Sink for Surroundings<'_> {
         Ok(Accepted::Now)
     }
 
-    fn subscribe(&mut self, filter: &TopicFilter, asked: Qos) -> Result<Qos, Refusal> {
+    fn subscribe(&mut self, filter: &TopicFilter, asked: &Asked) -> Result<Qos, Refusal> {
+        let (qos, is_special) = (asked.options.qos, asked.is_special());
         if shared(filter).is_some() {
-            let granted = asked.min(SHARED_QOS_MAX);
+            let granted = qos.min(SHARED_QOS_MAX);
             let connection = Some((self.worker.index(), self.key));
             let membership = Membership { connection, granted, lasting: self.kept.is_some() };
             self.site.join(&(self.name.0, filter.clone()), self.name, membership, None);
             return Ok(granted);
         }
-        let subscriber = Subscriber { worker: self.worker, client: self.key, qos: asked };
+        let subscriber = Subscriber { worker: self.worker, client: self.key, qos, is_special };
         let mut routes = self.site.routes[self.name.0].borrow_mut();
         routes.insert(filter, subscriber, SUBSCRIPTIONS_MAX)?;
         if let Some(kept) = &mut self.kept
-            && asked != Qos::AtMostOnce
+            && qos != Qos::AtMostOnce
             && kept.insert(filter.clone())
         {
             routes.insert_lasting(filter)?;
         }
-        self.effects.subscribed.push((filter.clone(), asked));
-        Ok(asked)
+        self.effects.subscribed.push((filter.clone(), asked.granted(qos)));
+        Ok(qos)
     }
 
     fn unsubscribe(&mut self, filter: &TopicFilter) {

@@ -244,8 +244,12 @@ impl Worker {
                 return Ok(());
             };
             let frame = mqtt::frame(&bytes, usize::MAX).ok().flatten().ok_or("no whole packet")?;
-            let packet = mqtt::decode(frame).map_err(|error| format!("no packet of a client: {error}"))?;
-            if let (mqtt::Packet::Disconnect, Some(will)) = (&packet, will) {
+            let Some(version) = self.clients.get(&key).map(|client| client.session.version()) else {
+                return Ok(());
+            };
+            let packet =
+                mqtt::decode(version, frame).map_err(|error| format!("no packet of a client: {error}"))?;
+            if let (mqtt::Packet::Disconnect(_), Some(will)) = (&packet, will) {
                 scene.account.heard_goodbye(will);
             }
             let now = site.millis();
@@ -294,11 +298,11 @@ impl Worker {
             scene.trace.note(format_args!("{name:?} does not get what stands at {pos}: {why:?}"));
             match why {
                 PassedOver::MessageExpired => scene.account.expired(name, pos, now),
-                PassedOver::TooLong => {}
+                PassedOver::TooLong | PassedOver::ClientPacketBytes => {}
             }
         }
-        for (filter, qos) in effects.subscribed {
-            self.look_up(site, key, instance, Wanted::Retained(filter, qos, None));
+        for (filter, granted) in effects.subscribed {
+            self.look_up(site, key, instance, Wanted::Retained(filter, granted, None));
         }
         self.tell_shared(key, &effects.shared_done, &effects.left, site);
         for relayed in effects.relayed {
@@ -350,6 +354,7 @@ impl Worker {
                 stored_at: contract::time::UnixMillis(0),
                 expires_at: None,
                 workers: 0,
+                content: &[],
                 topic,
                 publisher: "",
                 payload,
@@ -387,9 +392,11 @@ impl Worker {
             };
             let mut message = self.rendering.message(topic, payload, qos);
             let (session, output) = (&mut client.session, &mut client.output);
-            let delivered = match pos {
-                Some(pos) => session.deliver_logged(pos, &mut message, target.qos(), output),
-                None => session.deliver(&mut message, target.qos(), output),
+            let special = target.is_special().then(|| session.special(topic, false)).flatten();
+            let delivered = match (special, pos) {
+                (Some(special), pos) => session.deliver_special(pos, &mut message, &special, output),
+                (None, Some(pos)) => session.deliver_logged(pos, &mut message, target.qos(), output),
+                (None, None) => session.deliver(&mut message, target.qos(), output),
             };
             if let (Delivered::Sent(_) | Delivered::Waiting(_), Some(pos)) = (delivered, pos) {
                 account.took_live(&client.name, pos);

@@ -2,10 +2,11 @@
 
 use contract::qos::Qos;
 use mqtt::client::{self, ServerPacket};
-use mqtt::{ConnectReturnCode, PacketId, Publish};
+use mqtt::{PacketId, Publish, ReasonCode};
 
 use super::{Ack, Client, Kept, Outgoing, Stage};
 use crate::simulation::account::{Delivery, Wrong, number_of};
+use crate::simulation::groups::wants;
 use crate::simulation::scene::Scene;
 
 impl Client {
@@ -14,7 +15,8 @@ impl Client {
         let Some(at) = self.wire else { return Ok(()) };
         if let Some(bytes) = scene.wires[at].next_for_client() {
             let frame = mqtt::frame(&bytes, usize::MAX).ok().flatten().ok_or("no whole packet")?;
-            let packet = client::decode(frame).map_err(|error| format!("no packet of a server: {error}"))?;
+            let packet = client::decode(self.character.version, frame)
+                .map_err(|error| format!("no packet of a server: {error}"))?;
             return self.hear(&packet, scene);
         }
         if scene.wires[at].node_gone {
@@ -27,31 +29,34 @@ impl Client {
 
     fn hear(&mut self, packet: &ServerPacket<'_>, scene: &mut Scene) -> Result<(), Wrong> {
         match packet {
-            ServerPacket::ConnAck { session_present, code } => {
-                self.on_connack(*session_present, *code, scene)
+            ServerPacket::ConnAck { session_present, reason, .. } => {
+                self.on_connack(*session_present, *reason, scene)
             }
             ServerPacket::Publish(publish) => self.on_publish(publish, scene),
-            ServerPacket::PubAck(packet_id) => self.on_puback(*packet_id, scene),
-            ServerPacket::PubRec(packet_id) => self.on_pubrec(*packet_id, scene),
-            ServerPacket::PubRel(packet_id) => {
+            ServerPacket::PubAck(packet_id, reason) => self.on_puback(*packet_id, *reason, scene),
+            ServerPacket::PubRec(packet_id, reason) => self.on_pubrec(*packet_id, *reason, scene),
+            ServerPacket::PubRel(packet_id, _) => {
                 scene.trace.note(format_args!("client {} hears PUBREL {packet_id}", self.at));
                 self.received.remove(packet_id);
                 self.acks.push_back(Ack::Completed(*packet_id));
                 Ok(())
             }
-            ServerPacket::PubComp(packet_id) => self.on_pubcomp(*packet_id, scene),
-            ServerPacket::SubAck { packet_id, granted } => self.on_suback(*packet_id, granted, scene),
-            ServerPacket::UnsubAck(packet_id) => self.on_suback(*packet_id, &[], scene),
+            ServerPacket::PubComp(packet_id, _) => self.on_pubcomp(*packet_id, scene),
+            ServerPacket::SubAck { packet_id, codes } => self.on_suback(*packet_id, codes, scene),
+            ServerPacket::UnsubAck { packet_id, .. } => self.on_suback(*packet_id, &[], scene),
             ServerPacket::PingResp => Ok(()),
+            ServerPacket::Disconnect(_) | ServerPacket::Auth(_) => {
+                Err(format!("client {} got {packet:?}", self.at))
+            }
         }
     }
 
-    fn on_connack(&mut self, present: bool, code: ConnectReturnCode, scene: &mut Scene) -> Result<(), Wrong> {
+    fn on_connack(&mut self, present: bool, code: ReasonCode, scene: &mut Scene) -> Result<(), Wrong> {
         scene.trace.note(format_args!("client {} hears CONNACK {code:?} present {present}", self.at));
         let Stage::Connecting { clean, kept } = self.stage else {
             return Err(format!("client {} got a second CONNACK", self.at));
         };
-        if code != ConnectReturnCode::Accepted {
+        if code != ReasonCode::Success {
             return Err(format!("client {} is refused: {code:?}", self.at));
         }
         self.stage = Stage::Online { clean };
@@ -89,13 +94,14 @@ impl Client {
     }
 
     fn on_publish(&mut self, publish: &Publish<'_>, scene: &mut Scene) -> Result<(), Wrong> {
-        let Publish { topic, payload, qos, retain, dup, packet_id } = *publish;
+        let Publish { topic, payload, qos, retain, dup, packet_id, .. } = *publish;
         scene.trace.note(format_args!(
             "client {} hears PUBLISH {topic} `{}` qos {} id {packet_id:?} retain {retain} dup {dup}",
             self.at,
             String::from_utf8_lossy(payload),
             qos.bits()
         ));
+        self.check_properties(publish)?;
         if let Some(packet_id) = packet_id
             && self
                 .acks
@@ -128,27 +134,49 @@ impl Client {
         scene.account.delivered(self.at, Delivery { topic, payload, qos, retain })
     }
 
+    /// Not more at one time than it takes, and marked by subscriptions that match.
+    fn check_properties(&mut self, publish: &Publish<'_>) -> Result<(), Wrong> {
+        self.unanswered.extend(publish.packet_id);
+        let most = usize::from(self.character.receive_max);
+        if self.character.version.is_v5() && self.unanswered.len() > most {
+            return Err(format!("client {} has {} unacknowledged", self.at, self.unanswered.len()));
+        }
+        for id in publish.subscription_ids() {
+            let filter = usize::try_from(id.get() - 1).ok().and_then(|at| self.character.filters.get(at));
+            if !filter.is_some_and(|filter| wants(filter, publish.topic)) {
+                return Err(format!("client {} got `{}` for subscription {id}", self.at, publish.topic));
+            }
+        }
+        Ok(())
+    }
+
     fn outgoing(&self, packet_id: PacketId) -> Option<usize> {
         self.outgoing.iter().position(|outgoing| outgoing.packet_id == packet_id)
     }
 
-    fn on_puback(&mut self, packet_id: PacketId, scene: &mut Scene) -> Result<(), Wrong> {
-        scene.trace.note(format_args!("client {} hears PUBACK {packet_id}", self.at));
+    fn on_puback(&mut self, packet_id: PacketId, reason: ReasonCode, scene: &mut Scene) -> Result<(), Wrong> {
+        scene.trace.note(format_args!("client {} hears PUBACK {packet_id} {reason:?}", self.at));
         let outgoing = self.outgoing(packet_id).and_then(|at| self.outgoing.remove(at));
         let outgoing = outgoing.filter(|outgoing| outgoing.qos == Qos::AtLeastOnce);
         let Some(outgoing) = outgoing else {
             return Err(format!("client {} got PUBACK {packet_id} for nothing", self.at));
         };
-        acknowledged(&outgoing, scene);
+        if !reason.is_error() {
+            acknowledged(&outgoing, scene);
+        }
         Ok(())
     }
 
-    fn on_pubrec(&mut self, packet_id: PacketId, scene: &mut Scene) -> Result<(), Wrong> {
-        scene.trace.note(format_args!("client {} hears PUBREC {packet_id}", self.at));
+    fn on_pubrec(&mut self, packet_id: PacketId, reason: ReasonCode, scene: &mut Scene) -> Result<(), Wrong> {
+        scene.trace.note(format_args!("client {} hears PUBREC {packet_id} {reason:?}", self.at));
         let at = self.outgoing(packet_id).filter(|at| self.outgoing[*at].qos == Qos::ExactlyOnce);
         let Some(at) = at else {
             return Err(format!("client {} got PUBREC {packet_id} for nothing", self.at));
         };
+        if reason.is_error() {
+            self.outgoing.remove(at);
+            return Ok(());
+        }
         self.write(scene, |out| client::pubrel(out, packet_id));
         if std::mem::replace(&mut self.outgoing[at].released, true) {
             return Ok(());
@@ -170,7 +198,7 @@ impl Client {
     fn on_suback(
         &mut self,
         packet_id: PacketId,
-        granted: &[Option<Qos>],
+        granted: &[ReasonCode],
         scene: &mut Scene,
     ) -> Result<(), Wrong> {
         scene.trace.note(format_args!("client {} hears SUBACK {packet_id} {granted:?}", self.at));
@@ -185,9 +213,10 @@ impl Client {
         }
         match granted {
             [] => {}
-            [Some(qos)] => {
+            &[code] if !code.is_error() => {
+                let qos = code.granted_qos().ok_or("SUBACK grants no QoS")?;
                 let now = scene.trace.now();
-                scene.account.subscribed(self.at, &asking.filter, *qos, now);
+                scene.account.subscribed(self.at, &asking.filter, qos, now);
             }
             _ => return Err(format!("client {} was refused `{}`", self.at, asking.filter)),
         }

@@ -3,7 +3,7 @@
 use contract::qos::Qos;
 use engine::Pos;
 use router::ClientKey;
-use session::Lasting;
+use session::{Granted, Lasting};
 
 use super::Worker;
 use crate::simulation::groups::{Handed, Mail, Membership};
@@ -41,11 +41,17 @@ impl Worker {
         let mut message = self.rendering.message(topic, payload, *qos);
         let Some(pos) = *pos else {
             let (session, output) = (&mut client.session, &mut client.output);
-            let _ = session.deliver_shared(number(*group), Pos::START, &mut message, Qos::AtMostOnce, output);
+            let _ = session.deliver_shared(
+                number(*group),
+                Pos::START,
+                &mut message,
+                Granted::of(Qos::AtMostOnce),
+                output,
+            );
             return;
         };
         let (session, output) = (&mut client.session, &mut client.output);
-        match session.deliver_shared(number(*group), pos, &mut message, *granted, output) {
+        match session.deliver_shared(number(*group), pos, &mut message, Granted::of(*granted), output) {
             None => {
                 client.full_for.insert(*group);
                 site.tell_home(*group, Mail::Back(*group, member, pos, true));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::qos::Qos;
-use mqtt::{ConnectReturnCode, encode};
+use mqtt::{ReasonCode, encode};
 use router::{ClientKey, Subscriber};
 use session::{Ended, EndedSession, Lasting, Session, Settings};
 
@@ -24,13 +24,13 @@ impl Worker {
         }
         let filters: BTreeSet<_> = lasting
             .subscriptions()
-            .filter(|(filter, qos, _)| *qos != Qos::AtMostOnce && shared(filter).is_none())
+            .filter(|(filter, granted, _)| granted.qos() != Qos::AtMostOnce && shared(filter).is_none())
             .map(|(filter, ..)| filter.clone())
             .collect();
         for (filter, granted, since) in
             lasting.subscriptions().filter(|(filter, ..)| shared(filter).is_some())
         {
-            site.join(&(name.0, filter.clone()), &name, away(granted), Some(since));
+            site.join(&(name.0, filter.clone()), &name, away(granted.qos()), Some(since));
         }
         let mut routes = site.routes[name.0].borrow_mut();
         for filter in &filters {
@@ -76,14 +76,16 @@ impl Worker {
 
     /// Answers CONNECT.
     pub(super) fn begin(&mut self, connecting: Connecting, site: &Site, scene: &mut Scene) {
-        let Connecting { name, wire, clean, will } = connecting;
+        let Connecting { name, wire, version, client, clean, will } = connecting;
         self.keys += 1;
         let key = ClientKey::new(self.keys, 0);
         let mut output = Vec::new();
-        let settings = Settings { keep_alive_secs: 0, will, bounds: site.bounds };
+        let expiry_secs = site.plan.session_expiry_secs;
+        let settings = Settings { will, client, expiry_secs, ..Settings::new(version, site.bounds) };
         let will = settings.will.as_ref().and_then(|will| number_of(&will.payload));
         let is_present = !clean && self.sessions.contains_key(&name);
-        encode::connack(&mut output, is_present, ConnectReturnCode::Accepted);
+        let said = mqtt::ConnackProperties::default();
+        encode::connack(&mut output, version, is_present, ReasonCode::Success, &said);
         let session = Session::new(site.millis(), settings.clone());
         self.clients.insert(
             key,
@@ -98,17 +100,17 @@ impl Worker {
         let kept = self.sessions.entry(name.clone()).or_insert_with(|| {
             let mut lasting = Box::new(Lasting::new(&name.1, watermark));
             lasting.set_rules(site.conditions.rules);
-            lasting.set_expiry_secs(site.plan.session_expiry_secs);
             Kept { follows, ..Kept::new(site, lasting) }
         });
         kept.pages = None;
         let lasting = kept.away.take().expect("its client was away");
-        for (filter, qos, _) in lasting.subscriptions() {
+        for (filter, granted, _) in lasting.subscriptions() {
             if shared(filter).is_some() {
                 site.set_connection(&(name.0, filter.clone()), &name, Some((self.at, key)));
                 continue;
             }
-            let subscriber = Subscriber { worker: self.id, client: key, qos };
+            let (qos, is_special) = (granted.qos(), granted.is_special());
+            let subscriber = Subscriber { worker: self.id, client: key, qos, is_special };
             let inserted = site.routes[name.0].borrow_mut().insert(filter, subscriber, SUBSCRIPTIONS_MAX);
             inserted.expect("few subscriptions");
         }

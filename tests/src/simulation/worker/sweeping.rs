@@ -54,6 +54,7 @@ impl Worker {
             topic: will.topic.as_str(),
             packet_id: None,
             payload: &will.payload,
+            ..Publish::default()
         };
         let Some(number) = number_of(publish.payload) else { return };
         let route = site.routes[name.0].borrow().matches(publish.topic, &mut self.scratch);
