@@ -49,8 +49,15 @@ mod tests {
     fn a_repeated_message_of_qos_2_is_one_until_it_is_released() {
         let mut incoming = Incoming::default();
         let packet_id = PacketId::new(7);
-        let publish =
-            |qos: Qos| Publish { dup: true, qos, retain: false, topic: "a", packet_id, payload: b"" };
+        let publish = |qos: Qos| Publish {
+            dup: true,
+            qos,
+            retain: false,
+            topic: "a",
+            packet_id,
+            payload: b"",
+            ..Publish::default()
+        };
         let mut out = Vec::new();
         assert!(incoming.publish(&publish(Qos::ExactlyOnce), &mut out));
         assert!(!incoming.publish(&publish(Qos::ExactlyOnce), &mut out));

@@ -115,6 +115,7 @@ impl Flight {
             topic: &self.topic,
             packet_id: Some(self.packet_id),
             payload: &self.payload,
+            ..Publish::default()
         };
         client::publish(out, &publish).expect("topics of ours are short");
     }

@@ -112,18 +112,20 @@ impl Publisher {
     fn take(&mut self, packet: &ServerPacket<'_>) {
         let under_way = self.outgoing.len();
         let step = match *packet {
-            ServerPacket::PubAck(packet_id) => self.outgoing.puback(packet_id),
-            ServerPacket::PubRec(packet_id) => self.outgoing.pubrec(packet_id, &mut self.out),
-            ServerPacket::PubComp(packet_id) => {
+            ServerPacket::PubAck(packet_id, _) => self.outgoing.puback(packet_id),
+            ServerPacket::PubRec(packet_id, _) => self.outgoing.pubrec(packet_id, &mut self.out),
+            ServerPacket::PubComp(packet_id, _) => {
                 self.outgoing.pubcomp(packet_id);
                 Step::Nothing
             }
             ServerPacket::ConnAck { .. }
             | ServerPacket::Publish(_)
-            | ServerPacket::PubRel(_)
+            | ServerPacket::PubRel(..)
             | ServerPacket::SubAck { .. }
-            | ServerPacket::UnsubAck(_)
-            | ServerPacket::PingResp => Step::Nothing,
+            | ServerPacket::UnsubAck { .. }
+            | ServerPacket::PingResp
+            | ServerPacket::Disconnect(_)
+            | ServerPacket::Auth(_) => Step::Nothing,
         };
         let finished = (under_way - self.outgoing.len()) as u64;
         self.board.unfinished.fetch_sub(finished, Ordering::Relaxed);

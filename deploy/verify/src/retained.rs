@@ -61,7 +61,15 @@ pub(crate) async fn clear(plan: &Plan) -> Result<(), ConnectError> {
     for topic in 0..RETAINED_TOPICS as u64 {
         let topic = plan.retained_topic(topic);
         let qos = Qos::AtMostOnce;
-        let publish = Publish { dup: false, qos, retain: true, topic: &topic, packet_id: None, payload: b"" };
+        let publish = Publish {
+            dup: false,
+            qos,
+            retain: true,
+            topic: &topic,
+            packet_id: None,
+            payload: b"",
+            ..Publish::default()
+        };
         client::publish(&mut out, &publish).map_err(io::Error::other)?;
     }
     client::disconnect(&mut out);

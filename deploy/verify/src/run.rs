@@ -219,7 +219,15 @@ async fn ring(board: &Board) -> Result<(), ConnectError> {
     let (mut wire, _) = Wire::connect(plan, &plan.client_id("bell", 0), true).await?;
     let (topic, mut out) = (plan.bell(), Vec::new());
     let (qos, packet_id) = (Qos::AtLeastOnce, Some(PacketId::MIN));
-    let publish = Publish { dup: false, qos, retain: false, topic: &topic, packet_id, payload: b"" };
+    let publish = Publish {
+        dup: false,
+        qos,
+        retain: false,
+        topic: &topic,
+        packet_id,
+        payload: b"",
+        ..Publish::default()
+    };
     client::publish(&mut out, &publish).map_err(io::Error::other)?;
     wire.send(&out).await?;
     board.has_arrived();

@@ -60,7 +60,15 @@ async fn publish(wire: &mut Wire, topic: &str) -> io::Result<()> {
     let mut out = Vec::new();
     for packet_id in (1..).filter_map(PacketId::new).take(MESSAGES) {
         let (qos, packet_id) = (Qos::AtLeastOnce, Some(packet_id));
-        let publish = Publish { dup: false, qos, retain: false, topic, packet_id, payload: b"shared?" };
+        let publish = Publish {
+            dup: false,
+            qos,
+            retain: false,
+            topic,
+            packet_id,
+            payload: b"shared?",
+            ..Publish::default()
+        };
         client::publish(&mut out, &publish).map_err(io::Error::other)?;
     }
     wire.send(&out).await
@@ -83,7 +91,7 @@ async fn messages(wire: &mut Wire) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use mqtt::ConnectReturnCode;
+    use mqtt::{ConnackProperties, ReasonCode, Version};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -107,8 +115,10 @@ mod tests {
     /// A broker for the two members, which grants and brings to each what it is told to.
     async fn broker(listener: TcpListener, granted: Option<Qos>, brings: [usize; 2]) -> io::Result<()> {
         let (mut connack, mut suback) = (Vec::new(), Vec::new());
-        mqtt::connack(&mut connack, false, ConnectReturnCode::Accepted);
-        mqtt::suback(&mut suback, PacketId::MIN, [granted].into_iter());
+        let said = ConnackProperties::default();
+        mqtt::connack(&mut connack, Version::V311, false, ReasonCode::Success, &said);
+        let code = granted.map_or(ReasonCode::UnspecifiedError, ReasonCode::granted);
+        mqtt::suback(&mut suback, Version::V311, PacketId::MIN, [code].into_iter());
         let mut members = Vec::new();
         for _ in 0..2 {
             let (mut member, _) = listener.accept().await?;
@@ -119,9 +129,10 @@ mod tests {
             answer(member, 1, &suback).await?;
         }
         let (qos, topic, payload) = (Qos::AtMostOnce, "verify/p", b"shared?");
-        let message = Publish { dup: false, qos, retain: false, topic, packet_id: None, payload };
+        let message =
+            Publish { dup: false, qos, retain: false, topic, packet_id: None, payload, ..Publish::default() };
         let mut out = Vec::new();
-        mqtt::publish(&mut out, &message).map_err(io::Error::other)?;
+        mqtt::client::publish(&mut out, &message).map_err(io::Error::other)?;
         answer(&mut members[0], MESSAGES, &out.repeat(brings[0])).await?;
         members[1].write_all(&out.repeat(brings[1])).await?;
         // Until the client has seen enough and goes.

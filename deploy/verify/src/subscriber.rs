@@ -195,14 +195,16 @@ impl Subscriber {
                     self.deliver(publish);
                 }
             }
-            ServerPacket::PubRel(packet_id) => self.incoming.pubrel(*packet_id, &mut self.out),
+            ServerPacket::PubRel(packet_id, _) => self.incoming.pubrel(*packet_id, &mut self.out),
             ServerPacket::ConnAck { .. }
-            | ServerPacket::PubAck(_)
-            | ServerPacket::PubRec(_)
-            | ServerPacket::PubComp(_)
+            | ServerPacket::PubAck(..)
+            | ServerPacket::PubRec(..)
+            | ServerPacket::PubComp(..)
             | ServerPacket::SubAck { .. }
-            | ServerPacket::UnsubAck(_)
-            | ServerPacket::PingResp => {}
+            | ServerPacket::UnsubAck { .. }
+            | ServerPacket::PingResp
+            | ServerPacket::Disconnect(_)
+            | ServerPacket::Auth(_) => {}
         }
     }
 
@@ -232,8 +234,8 @@ pub(crate) async fn subscribe(wire: &mut Wire, filter: &str, qos: Qos) -> io::Re
     wire.send(&out).await?;
     loop {
         while let Some(packet) = wire.next()? {
-            if let ServerPacket::SubAck { granted, .. } = packet {
-                return Ok(granted.first().copied().flatten());
+            if let ServerPacket::SubAck { codes, .. } = packet {
+                return Ok(codes.first().and_then(|code| code.granted_qos()));
             }
         }
         wire.fill().await?;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use mqtt::client::{self, ServerPacket};
-use mqtt::{Connect, ConnectReturnCode, frame};
+use mqtt::{Connect, ConnectReturnCode, ReasonCode, frame};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -46,12 +46,13 @@ impl Wire {
         stream.set_nodelay(true)?;
         let mut wire = Self { stream, received: Vec::new(), taken: 0 };
         let connect = Connect {
-            clean_session,
+            clean_start: clean_session,
             keep_alive_secs: 0,
             client_id,
             will: None,
             username: plan.login.username.as_deref(),
             password: plan.login.password.as_deref().map(str::as_bytes),
+            ..Connect::default()
         };
         let mut out = Vec::new();
         client::connect(&mut out, &connect).map_err(io::Error::other)?;
@@ -59,15 +60,15 @@ impl Wire {
         wire.fill().await?;
         loop {
             if let Some(packet) = wire.next()? {
-                let ServerPacket::ConnAck { session_present, code } = packet else {
+                let ServerPacket::ConnAck { session_present, reason, .. } = packet else {
                     return Err(
                         io::Error::new(ErrorKind::InvalidData, "the first packet is no CONNACK").into()
                     );
                 };
-                return if code == ConnectReturnCode::Accepted {
+                return if reason == ReasonCode::Success {
                     Ok((wire, session_present))
                 } else {
-                    Err(ConnectError::Refused(code))
+                    Err(ConnectError::Refused(ConnectReturnCode::of_reason(reason)))
                 };
             }
             wire.fill().await?;
@@ -81,7 +82,7 @@ impl Wire {
             return Ok(None);
         };
         self.taken += frame.total;
-        client::decode(frame).map(Some).map_err(invalid)
+        client::decode(mqtt::Version::V311, frame).map(Some).map_err(invalid)
     }
 
     /// Reads more. May be dropped before it is done: then nothing was read. The end of the connection is an error.

@@ -13,6 +13,9 @@ use crate::run::find_program;
 /// Where the scripts find Chromium.
 const CHROMIUM_VARIABLE: &str = "IOTMQ_TEST_CHROMIUM";
 
+/// Where tests find Node.js.
+pub(crate) const NODE_VARIABLE: &str = "IOTMQ_TEST_NODE";
+
 /// A browser and what drives it.
 pub(crate) struct Browser {
     node: Node,
@@ -40,6 +43,6 @@ impl Browser {
 
     /// For the tests, which run the same scripts: where Node.js and Chromium are.
     pub(crate) fn tell(&self, tests: &mut Command) {
-        tests.env(CHROMIUM_VARIABLE, &self.chromium).env("IOTMQ_TEST_NODE", self.node.program());
+        tests.env(CHROMIUM_VARIABLE, &self.chromium).env(NODE_VARIABLE, self.node.program());
     }
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod browser;
 mod check;
+mod conformance;
 mod console;
 mod node;
 mod openapi;
@@ -41,8 +42,12 @@ enum Word {
     Check,
     /// Measure the broker's CPU per delivered message beside mosquitto's
     Bench(bench::Args),
+    /// Count the broker's instructions for a message and compare them with what is committed
+    Instructions(bench::instructions::Args),
     /// Write the OpenAPI documents in `openapi/` anew from the code
     Openapi,
+    /// Write the documentation's table of MQTT's statements and the tests that prove them
+    Conformance,
     /// Take a picture of every page of the console, in both languages, on a desktop and a phone
     Screenshots(screenshots::Arguments),
     /// Simulate a node with many seeds: chance decides who takes the next step and when the machine stops
@@ -59,7 +64,9 @@ fn main() -> ExitCode {
         Word::Test(arguments) => test::run(&arguments),
         Word::Check => check::run(),
         Word::Bench(arguments) => bench::run(&arguments),
+        Word::Instructions(arguments) => bench::instructions::run(&arguments),
         Word::Openapi => openapi::run(),
+        Word::Conformance => conformance::run(),
         Word::Screenshots(arguments) => screenshots::run(&arguments),
         Word::Simulate(arguments) => simulate::run(&arguments),
         Word::Soak(arguments) => soak::run(&arguments),

@@ -1,5 +1,5 @@
-//! What is written from the API's code, the OpenAPI documents and the table of problem codes: tests of crate `api`
-//! compare them with the code, or write them when told so.
+//! What is written from the API's code, the OpenAPI documents and the tables of problem codes and of limits: tests of crate
+//! `api` compare them with the code, or write them when told so.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, step};
 
 /// What the names of those tests, or of their modules, contain.
-const TESTS: [&str; 2] = ["openapi", "problem_codes"];
+const TESTS: [&str; 3] = ["openapi", "problem_codes", "behaviour"];
 
 pub(crate) fn run() -> Result<()> {
     step("writing openapi/ from the code");

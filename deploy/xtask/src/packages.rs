@@ -46,6 +46,14 @@ pub(crate) const MOSQUITTO_CLIENTS: Need = Need {
     optional: false,
 };
 
+/// A client of another project, in another language; for the Python of Debian.
+pub(crate) const PAHO: Need = Need {
+    what: "Python's paho-mqtt",
+    is_there: || Path::new("/usr/lib/python3/dist-packages/paho/mqtt/client.py").is_file(),
+    packages: &["python3-paho-mqtt"],
+    optional: false,
+};
+
 /// For building the console; the Node.js that Debian brings along may be too old, and is then replaced through npm.
 pub(crate) const NPM: Need =
     Need { what: "npm", is_there: || is_program("npm"), packages: &["nodejs", "npm"], optional: false };
@@ -67,6 +75,14 @@ pub(crate) const MOSQUITTO: Need = Need {
     what: "mosquitto broker",
     is_there: || is_program("mosquitto"),
     packages: &["mosquitto"],
+    optional: false,
+};
+
+/// Counts instructions.
+pub(crate) const VALGRIND: Need = Need {
+    what: "valgrind",
+    is_there: || is_program("valgrind") && is_program("vgdb"),
+    packages: &["valgrind"],
     optional: false,
 };
 

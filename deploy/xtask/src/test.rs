@@ -1,13 +1,15 @@
 //! Every test of the project, on one private PostgreSQL where each test makes databases of its own.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::statvfs::statvfs;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, NODE_VARIABLE};
 use crate::console;
-use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, MOSQUITTO_CLIENTS, POSTGRES};
+use crate::node::Node;
+use crate::packages::{self, C_COMPILER, MAKE, MOSQUITTO, MOSQUITTO_CLIENTS, PAHO, POSTGRES};
 use crate::private_postgres::PrivatePostgres;
 use crate::run::{self, cargo, cargo_has, step};
 
@@ -31,7 +33,7 @@ pub(crate) struct Arguments {
 const DISK_USED_PERCENT_MAX: u64 = 93;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO_CLIENTS, MOSQUITTO])?;
+    packages::ensure(&[C_COMPILER, MAKE, POSTGRES, MOSQUITTO_CLIENTS, MOSQUITTO, PAHO])?;
     let browser = Browser::prepare();
     if let Err(error) = &browser {
         step(&format!("going on without the tests that need a browser: {error:#}"));
@@ -50,8 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("running the tests");
     let mut tests = cargo(runner);
     tests.arg("--workspace").args(TEST_FEATURES).args(&arguments.further).env(TEST_DATABASE_URL, &url);
-    if let Ok(browser) = &browser {
-        browser.tell(&mut tests);
+    match &browser {
+        Ok(browser) => browser.tell(&mut tests),
+        Err(_) => tell_of_node(&mut tests),
     }
     run::run_and_return(&mut tests)?;
     if nextest && arguments.further.is_empty() {
@@ -61,6 +64,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         run::run_and_return(examples.env(TEST_DATABASE_URL, &url))?;
     }
     Ok(())
+}
+
+/// Where Node.js is, for the clients that are written for it; without it they are left out.
+fn tell_of_node(tests: &mut Command) {
+    let Some(node) = Node::find() else { return };
+    if console::folder().join("node_modules/mqtt").is_dir() || console::install(&node).is_ok() {
+        tests.env(NODE_VARIABLE, node.program());
+    }
 }
 
 /// That the tests do not fail because of a disk that fills up.

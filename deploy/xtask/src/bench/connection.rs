@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use contract::qos::Qos;
-use mqtt::client::{ServerPacket, connect, decode, subscribe};
-use mqtt::{Connect, ConnectReturnCode, PacketId, frame};
+use mqtt::client::{ServerPacket, connect, decode, subscribe, subscribe_v5};
+use mqtt::{Connect, Options, PacketId, ReasonCode, UserProperties, Version, frame};
 
 /// How long a broker may take to answer CONNECT or SUBSCRIBE.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -32,36 +32,56 @@ const LEAVING: usize = 200;
 /// Opens one connection for each identity, in groups that wait for their answers together. The connections come in
 /// the order of the identities.
 pub(crate) fn open_all(address: SocketAddr, identities: &[Identity]) -> Result<Vec<TcpStream>> {
+    open_all_as(Version::V311, address, identities)
+}
+
+/// The same in a version of MQTT.
+pub(crate) fn open_all_as(
+    version: Version,
+    address: SocketAddr,
+    identities: &[Identity],
+) -> Result<Vec<TcpStream>> {
     let mut streams = Vec::with_capacity(identities.len());
     for group in identities.chunks(GROUP) {
         let from = streams.len();
         for identity in group {
-            streams.push(send_connect(address, identity, true)?);
+            streams.push(send_connect_as(version, address, identity, true)?);
         }
         for (stream, identity) in streams[from..].iter_mut().zip(group) {
-            read_connack(stream).with_context(|| format!("client `{}`", identity.client_id))?;
+            read_connack_as(version, stream).with_context(|| format!("client `{}`", identity.client_id))?;
         }
     }
     Ok(streams)
 }
 
-/// Opens a connection and sends CONNECT. Nothing is read yet.
+/// Opens a connection and sends CONNECT of 3.1.1. Nothing is read yet.
 pub(crate) fn send_connect(
     address: SocketAddr,
     identity: &Identity,
     clean_session: bool,
+) -> Result<TcpStream> {
+    send_connect_as(Version::V311, address, identity, clean_session)
+}
+
+fn send_connect_as(
+    version: Version,
+    address: SocketAddr,
+    identity: &Identity,
+    clean_start: bool,
 ) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_WAIT))?;
     let mut out = Vec::new();
     let packet = Connect {
-        clean_session,
+        version,
+        clean_start,
         keep_alive_secs: KEEP_ALIVE_SECS,
         client_id: &identity.client_id,
         will: None,
         username: identity.token.as_ref().map(|_| "bench"),
         password: identity.token.as_deref().map(str::as_bytes),
+        ..Connect::default()
     };
     connect(&mut out, &packet)?;
     stream.write_all(&out)?;
@@ -70,9 +90,13 @@ pub(crate) fn send_connect(
 
 /// Reads CONNACK, which must accept. The answer is whether the broker had a session of the client.
 pub(crate) fn read_connack(stream: &mut TcpStream) -> Result<bool> {
+    read_connack_as(Version::V311, stream)
+}
+
+fn read_connack_as(version: Version, stream: &mut TcpStream) -> Result<bool> {
     let packet = read_packet(stream)?;
-    let answer = decode(frame(&packet, packet.len())?.context("a whole packet")?)?;
-    let ServerPacket::ConnAck { code: ConnectReturnCode::Accepted, session_present } = answer else {
+    let answer = decode(version, frame(&packet, packet.len())?.context("a whole packet")?)?;
+    let ServerPacket::ConnAck { reason: ReasonCode::Success, session_present, .. } = answer else {
         bail!("CONNECT was answered with {answer:?}")
     };
     Ok(session_present)
@@ -80,24 +104,32 @@ pub(crate) fn read_connack(stream: &mut TcpStream) -> Result<bool> {
 
 /// Subscribes to one filter and waits for the answer. A broker may deliver only what comes after it.
 pub(crate) fn subscribe_to(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
-    send_subscribe(stream, filter, qos)?;
-    read_suback(stream, filter, qos)
+    subscribe_as(Version::V311, stream, filter, qos)
 }
 
-fn send_subscribe(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
+/// The same on a connection of this version.
+pub(crate) fn subscribe_as(version: Version, stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
+    send_subscribe(version, stream, filter, qos)?;
+    read_suback(version, stream, filter, qos)
+}
+
+fn send_subscribe(version: Version, stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
     let mut out = Vec::new();
-    subscribe(&mut out, PacketId::MIN, &[(filter, qos)])?;
+    if version.is_v5() {
+        let filters = [(filter, Options::of(qos))];
+        subscribe_v5(&mut out, PacketId::MIN, &filters, None, UserProperties::default())?;
+    } else {
+        subscribe(&mut out, PacketId::MIN, &[(filter, qos)])?;
+    }
     stream.write_all(&out)?;
     Ok(())
 }
 
-fn read_suback(stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
+fn read_suback(version: Version, stream: &mut TcpStream, filter: &str, qos: Qos) -> Result<()> {
     let packet = read_packet(stream)?;
-    let answer = decode(frame(&packet, packet.len())?.context("a whole packet")?)?;
-    let ServerPacket::SubAck { granted, .. } = answer else {
-        bail!("SUBSCRIBE was answered with {answer:?}")
-    };
-    ensure!(granted == [Some(qos)], "`{filter}` at {qos:?} was granted {granted:?}");
+    let answer = decode(version, frame(&packet, packet.len())?.context("a whole packet")?)?;
+    let ServerPacket::SubAck { codes, .. } = answer else { bail!("SUBSCRIBE was answered with {answer:?}") };
+    ensure!(codes == [ReasonCode::granted(qos)], "`{filter}` at {qos:?} was granted {codes:?}");
     Ok(())
 }
 
@@ -119,10 +151,10 @@ pub(crate) fn leave_all_subscribed(
         let mut streams = streams.collect::<Result<Vec<_>>>()?;
         for (at, stream) in streams.iter_mut().enumerate() {
             read_connack(stream).with_context(|| format!("client `{}`", group[at].client_id))?;
-            send_subscribe(stream, &filter(group_at * LEAVING + at), qos)?;
+            send_subscribe(Version::V311, stream, &filter(group_at * LEAVING + at), qos)?;
         }
         for (at, stream) in streams.iter_mut().enumerate() {
-            read_suback(stream, &filter(group_at * LEAVING + at), qos)?;
+            read_suback(Version::V311, stream, &filter(group_at * LEAVING + at), qos)?;
             let mut out = Vec::new();
             mqtt::client::disconnect(&mut out);
             stream.write_all(&out)?;
@@ -135,13 +167,20 @@ pub(crate) fn leave_all_subscribed(
     Ok(())
 }
 
-/// One short packet: fixed header of two bytes, then what it announces.
+/// One packet, and not a byte of what comes behind it.
 fn read_packet(stream: &mut TcpStream) -> Result<Vec<u8>> {
-    let mut header = [0; 2];
-    stream.read_exact(&mut header).context("the broker closed the connection or did not answer")?;
-    ensure!(header[1] < 0x80, "the answer is longer than any answer to CONNECT or SUBSCRIBE");
-    let mut packet = vec![0; 2 + usize::from(header[1])];
-    packet[..2].copy_from_slice(&header);
-    stream.read_exact(&mut packet[2..])?;
+    let mut packet = vec![0; 2];
+    stream.read_exact(&mut packet).context("the broker closed the connection or did not answer")?;
+    let mut rest = usize::from(packet[1] & 0x7F);
+    if packet[1] >= 0x80 {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        ensure!(byte[0] < 0x80, "the answer is longer than any answer to CONNECT or SUBSCRIBE");
+        packet.push(byte[0]);
+        rest |= usize::from(byte[0]) << 7;
+    }
+    let head = packet.len();
+    packet.resize(head + rest, 0);
+    stream.read_exact(&mut packet[head..])?;
     Ok(packet)
 }

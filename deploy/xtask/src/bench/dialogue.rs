@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, ensure};
 use mqtt::client::{ServerPacket, decode};
-use mqtt::frame;
+use mqtt::{Version, frame};
 
 use super::connection::{Identity, open_all};
 
@@ -37,7 +37,7 @@ impl Dialogue {
         loop {
             let unread = &self.buffer[self.unread.clone()];
             if let Some(packet) = frame(unread, READ_BYTES)? {
-                let taken = take(decode(packet)?);
+                let taken = take(decode(Version::V311, packet)?);
                 self.unread.start += packet.total;
                 return taken;
             }

@@ -1,6 +1,7 @@
 //! `iotmq standalone` as a child process, and what its API must say before the load may begin: sign-in, a plan above
 //! the load, tenant, instance, topic, and a temporary token for every client.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +47,8 @@ pub(crate) struct Iotmq {
 
 /// How the process is started.
 struct Setup {
+    /// What is put in front of the command line.
+    wrapper: Vec<OsString>,
     binary: PathBuf,
     directory: TempDir,
     api_address: SocketAddr,
@@ -55,8 +58,9 @@ struct Setup {
 
 impl Setup {
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        command.arg("standalone").arg("--data-dir").arg(self.directory.path());
+        let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([self.binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).arg("standalone").arg("--data-dir").arg(self.directory.path());
         command.arg("--api-address").arg(self.api_address.to_string());
         command.arg("--mqtt-address").arg(self.mqtt_address.to_string());
         // Thousands of tokens are issued at once: what the API bears is not the question here.
@@ -70,7 +74,13 @@ impl Setup {
 impl Iotmq {
     /// Starts the binary on a data directory of its own and provisions what the cases need.
     pub(crate) fn start(binary: Option<&Path>, workers: usize) -> Result<Self> {
+        Self::start_under(binary, workers, &[])
+    }
+
+    /// The same as an argument of the program that these words begin with.
+    pub(crate) fn start_under(binary: Option<&Path>, workers: usize, wrapper: &[OsString]) -> Result<Self> {
         let setup = Setup {
+            wrapper: wrapper.to_owned(),
             binary: binary.map_or_else(build_release, |path| Ok(path.to_owned()))?,
             directory: tempfile::tempdir()?,
             api_address: SocketAddr::from(([127, 0, 0, 1], free_port()?)),

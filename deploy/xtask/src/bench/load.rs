@@ -3,6 +3,7 @@
 //! A message's payload begins with its publisher and a sequence number; what arrives must be, for each publisher,
 //! every number once and in order, and at the subscriber it was meant for.
 
+use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use contract::qos::Qos;
 use mqtt::kind;
-use mqtt::{Frame, Publish, client};
+use mqtt::{Content, ContentWriter, Frame, PacketId, Publish, client, frame};
 
 use super::case::{Case, PAYLOAD_BYTES};
 use super::now;
@@ -28,16 +29,20 @@ pub(crate) fn topic(case: Case, publisher: usize) -> String {
 
 /// The filter of subscriber `subscriber` of a case.
 pub(crate) fn filter(case: Case, subscriber: usize) -> String {
-    format!("{}/{subscriber}/+", case.first_level())
+    format!("{}/{}/+", case.first_level(), if case.is_fan_out() { 0 } else { subscriber })
 }
 
 struct Publisher {
     /// A whole PUBLISH; packet identifier and stamp are patched in the copy.
     template: Vec<u8>,
+    /// Where in it the packet identifier stands, if it has one.
+    packet_id_at: usize,
     sent: u64,
     delivered: u64,
     acknowledged: u64,
     packet_id: NonZeroU16,
+    /// How many subscribers have each of the messages that not all of them have, the oldest first; where all get all.
+    heard: VecDeque<usize>,
     /// Its window has room that this round has not used yet.
     waiting: bool,
 }
@@ -56,6 +61,8 @@ struct Progress {
     publishers: Vec<Publisher>,
     /// Publishers with room in their windows.
     ready: Vec<usize>,
+    /// What each subscriber is to get next, where all get all.
+    next: Vec<u64>,
     delivered: u64,
 }
 
@@ -65,7 +72,8 @@ impl Load {
         ensure!(streams.len() == case.publishers() + case.subscribers(), "a connection for each client");
         let publishers = (0..case.publishers()).map(|at| Publisher::new(case, at)).collect::<Result<_>>()?;
         let ready = (0..case.publishers()).collect();
-        let progress = Progress { case, publishers, ready, delivered: 0 };
+        let next = vec![0; if case.is_fan_out() { case.subscribers() } else { 0 }];
+        let progress = Progress { case, publishers, ready, next, delivered: 0 };
         Ok(Self { sockets: Sockets::new(streams)?, progress, publishing: true })
     }
 
@@ -147,10 +155,19 @@ impl Progress {
     fn take(&mut self, at: usize, packet: Frame<'_>, out: &mut Vec<u8>) -> Result<()> {
         match packet.kind() {
             kind::PUBLISH => self.take_message(at, packet.flags(), packet.body, out),
-            kind::PUBACK => {
-                let publisher = self.publishers.get_mut(at).context("a PUBACK for a subscriber")?;
+            kind::PUBREC => {
+                client::pubrel(out, packet_id(packet.body)?);
+                Ok(())
+            }
+            kind::PUBREL => {
+                client::pubcomp(out, packet_id(packet.body)?);
+                Ok(())
+            }
+            kind::PUBACK | kind::PUBCOMP => {
+                let publisher =
+                    self.publishers.get_mut(at).context("the end of a delivery for a subscriber")?;
                 publisher.acknowledged += 1;
-                ensure!(publisher.acknowledged <= publisher.sent, "a PUBACK for nothing");
+                ensure!(publisher.acknowledged <= publisher.sent, "the end of a delivery of nothing");
                 self.delivered += u64::from(self.case.is_append());
                 self.mark_ready(at);
                 Ok(())
@@ -164,25 +181,35 @@ impl Progress {
         let payload_at = body.len().checked_sub(PAYLOAD_BYTES).context("the payload is short")?;
         let (head, payload) = body.split_at(payload_at);
         let (publisher, sequence) = read_stamp(payload);
-        let sender = self.publishers.get_mut(publisher).context("a publisher that does not exist")?;
         let subscriber = at.checked_sub(self.case.publishers()).context("a message for a publisher")?;
+        self.note_delivery(publisher, subscriber, sequence)?;
+        match self.case.qos() {
+            0 => {}
+            1 => client::puback(out, message_id(head)?),
+            _ => client::pubrec(out, message_id(head)?),
+        }
+        self.mark_ready(publisher);
+        Ok(())
+    }
+
+    /// Message `sequence` of a publisher must be what this subscriber is to get next.
+    fn note_delivery(&mut self, publisher: usize, subscriber: usize, sequence: u64) -> Result<()> {
+        let sender = self.publishers.get_mut(publisher).context("a publisher that does not exist")?;
+        let is_fan_out = self.case.is_fan_out();
+        let expected = if is_fan_out { &mut self.next[subscriber] } else { &mut sender.delivered };
         ensure!(
-            publisher % self.case.subscribers() == subscriber,
+            is_fan_out || publisher % self.case.subscribers() == subscriber,
             "publisher {publisher} at subscriber {subscriber}"
         );
         ensure!(
-            sequence == sender.delivered,
-            "publisher {publisher}: message {sequence} came in the place of {}",
-            sender.delivered
+            sequence == *expected,
+            "publisher {publisher}: message {sequence} came in the place of {expected} at subscriber {subscriber}"
         );
-        sender.delivered += 1;
+        *expected += 1;
         self.delivered += 1;
-        if self.case.qos() > 0 {
-            let packet_id = head.last_chunk::<2>().context("a packet identifier")?;
-            let packet_id = NonZeroU16::new(u16::from_be_bytes(*packet_id)).context("packet identifier 0")?;
-            client::puback(out, packet_id);
+        if is_fan_out {
+            sender.note_heard(sequence, self.case.subscribers())?;
         }
-        self.mark_ready(publisher);
         Ok(())
     }
 
@@ -198,24 +225,42 @@ impl Publisher {
         let mut payload = [0xA5; PAYLOAD_BYTES];
         payload[..4].copy_from_slice(&u32::try_from(at)?.to_be_bytes());
         let qos = Qos::from_bits(case.qos()).context("a QoS")?;
+        let content = properties();
         let publish = Publish {
-            dup: false,
             qos,
-            retain: false,
             topic: &topic(case, at),
             packet_id: (qos != Qos::AtMostOnce).then_some(NonZeroU16::MIN),
             payload: &payload,
+            content: if case.has_properties() { content.content() } else { Content::EMPTY },
+            ..Publish::default()
         };
         let mut template = Vec::new();
-        client::publish(&mut template, &publish)?;
+        mqtt::publish(&mut template, case.version(), &publish)?;
+        let packet_id_at = 2 + publish.topic.len() + template.len() - body_bytes(&template)?;
         Ok(Self {
             template,
+            packet_id_at,
+            heard: VecDeque::new(),
             sent: 0,
             delivered: 0,
             acknowledged: 0,
             packet_id: NonZeroU16::MIN,
             waiting: true,
         })
+    }
+
+    /// One more subscriber has message `sequence`. It is delivered when all of them have it.
+    fn note_heard(&mut self, sequence: u64, subscribers: usize) -> Result<()> {
+        let at = usize::try_from(sequence - self.delivered)?;
+        if self.heard.len() <= at {
+            self.heard.resize(at + 1, 0);
+        }
+        self.heard[at] += 1;
+        while self.heard.front() == Some(&subscribers) {
+            self.heard.pop_front();
+            self.delivered += 1;
+        }
+        Ok(())
     }
 
     fn under_way(&self, case: Case) -> u64 {
@@ -228,15 +273,42 @@ impl Publisher {
     }
 
     fn append_next(&mut self, case: Case, out: &mut Vec<u8>) {
+        let begin = out.len();
         out.extend_from_slice(&self.template);
         let payload_at = out.len() - PAYLOAD_BYTES;
         out[payload_at + 4..payload_at + STAMP_BYTES].copy_from_slice(&self.sent.to_be_bytes());
         if case.qos() > 0 {
-            out[payload_at - 2..payload_at].copy_from_slice(&self.packet_id.get().to_be_bytes());
+            let packet_id_at = begin + self.packet_id_at;
+            out[packet_id_at..packet_id_at + 2].copy_from_slice(&self.packet_id.get().to_be_bytes());
             self.packet_id = self.packet_id.checked_add(1).unwrap_or(NonZeroU16::MIN);
         }
         self.sent += 1;
     }
+}
+
+/// The identifier at the front of an acknowledgement.
+fn packet_id(body: &[u8]) -> Result<PacketId> {
+    let id = body.first_chunk::<2>().context("a packet identifier")?;
+    PacketId::new(u16::from_be_bytes(*id)).context("packet identifier 0")
+}
+
+/// The identifier of a message whose topic and what is behind it are `head`.
+fn message_id(head: &[u8]) -> Result<PacketId> {
+    let topic_bytes = u16::from_be_bytes(*head.first_chunk::<2>().context("a topic")?);
+    packet_id(head.get(2 + usize::from(topic_bytes)..).unwrap_or_default())
+}
+
+fn body_bytes(packet: &[u8]) -> Result<usize> {
+    Ok(frame(packet, packet.len())?.context("a whole packet")?.body.len())
+}
+
+/// What an application says of its messages: their form, and two pairs of its own.
+pub(crate) fn properties() -> ContentWriter {
+    ContentWriter::default()
+        .payload_format(false)
+        .content_type("application/octet-stream")
+        .user_property("trace", "00-4bf92f3577b34da6a3ce929d0e0e4736")
+        .user_property("site", "north")
 }
 
 fn read_stamp(payload: &[u8]) -> (usize, u64) {

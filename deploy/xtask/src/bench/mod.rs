@@ -13,6 +13,7 @@ mod dialogue;
 mod figure;
 mod history;
 mod idle;
+pub(crate) mod instructions;
 mod iotmq;
 mod load;
 mod mosquitto;
@@ -40,7 +41,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use self::broker::Broker;
 use self::case::{Case, PAYLOAD_BYTES, Pace, STORED_TOPIC};
-use self::connection::{open_all, subscribe_to};
+use self::connection::{open_all_as, subscribe_as};
 use self::figure::{Choice, Figures, Ways};
 use self::load::Load;
 use self::report::{CaseReport, Report, Run};
@@ -191,10 +192,10 @@ fn measure_cases(brokers: &mut [Broker; 2], cases: &[Case], pace: Pace) -> Resul
 /// One run of one case on one broker.
 fn measure(broker: &mut Broker, case: Case, pace: Pace) -> Result<Run> {
     let identities = broker.identities(case)?;
-    let mut streams = open_all(broker.address(), &identities)?;
+    let mut streams = open_all_as(case.version(), broker.address(), &identities)?;
     let qos = Qos::from_bits(case.qos()).context("a QoS")?;
     for (at, stream) in streams[case.publishers()..].iter_mut().enumerate() {
-        subscribe_to(stream, &load::filter(case, at), qos)?;
+        subscribe_as(case.version(), stream, &load::filter(case, at), qos)?;
     }
     let mut load = Load::new(case, streams)?;
     load.run(pace.warm_up)?;

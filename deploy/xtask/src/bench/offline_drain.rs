@@ -128,7 +128,7 @@ impl OfflineDrain {
             line("mosquitto", &self.mosquitto),
             line("iotmq", &self.iotmq),
             format!(
-                "  rate {:.2} times mosquitto's (target 4 at least), CPU each {:.2} times; the first round alone, when nobody \
+                "  rate {:.2} times mosquitto's (target 4 at least), CPU each {:.2} times (target 0.2 at most); the first round alone, when nobody \
                  has asked for stored messages for a while: rate {:.2} times",
                 self.rate_ratio,
                 self.cpu_ratio,

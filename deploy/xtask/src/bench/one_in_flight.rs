@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::{Context, Result, ensure};
 use contract::qos::Qos;
 use mqtt::client::{self, ServerPacket};
-use mqtt::{PacketId, Publish};
+use mqtt::{PacketId, Publish, ReasonCode};
 use serde::Serialize;
 use serde_json::json;
 
@@ -120,7 +120,10 @@ impl Pair {
         let started = now();
         self.dialogue.send(&self.publish)?;
         self.dialogue.next(|packet| {
-            ensure!(packet == ServerPacket::PubAck(PacketId::MIN), "PUBLISH was answered with {packet:?}");
+            ensure!(
+                packet == ServerPacket::PubAck(PacketId::MIN, ReasonCode::Success),
+                "PUBLISH was answered with {packet:?}"
+            );
             Ok(())
         })?;
         Ok(micros(started.elapsed()))
@@ -152,6 +155,7 @@ fn publish() -> Result<Vec<u8>> {
         topic: &format!("{STORED_TOPIC}/{TOPIC}"),
         packet_id: Some(PacketId::MIN),
         payload: &[0xA5; PAYLOAD_BYTES],
+        ..Publish::default()
     };
     client::publish(&mut out, &publish)?;
     Ok(out)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use contract::qos::Qos;
 use mqtt::client::{self, ServerPacket, decode};
-use mqtt::{ConnectReturnCode, Publish};
+use mqtt::{Publish, ReasonCode, Version};
 use serde_json::json;
 
 use super::broker::Broker;
@@ -78,6 +78,7 @@ impl Queue {
                 topic: &topic(session),
                 packet_id: Some(packet_id),
                 payload: &payload(session, from + number / sessions),
+                ..Publish::default()
             };
             Ok(client::publish(out, &publish)?)
         })?;
@@ -106,7 +107,9 @@ impl Queue {
         let mut sockets = Sockets::new(streams.collect::<Result<_>>()?)?;
         let mut last_progress = (0, started);
         while taking.received < taking.expected {
-            sockets.turn(SILENCE_MAX, &mut |at, packet, out| taking.take(at, decode(packet)?, out))?;
+            sockets.turn(SILENCE_MAX, &mut |at, packet, out| {
+                taking.take(at, decode(Version::V311, packet)?, out)
+            })?;
             // Who reads a little later reads more at once: the clients take less of the machine that they share.
             thread::sleep(PAUSE);
             let at = now();
@@ -147,7 +150,7 @@ struct Taking {
 impl Taking {
     fn take(&mut self, at: usize, packet: ServerPacket<'_>, out: &mut Vec<u8>) -> Result<()> {
         let session = self.sessions.start + at;
-        if let ServerPacket::ConnAck { session_present: true, code: ConnectReturnCode::Accepted } = packet {
+        if let ServerPacket::ConnAck { session_present: true, reason: ReasonCode::Success, .. } = packet {
             self.next[at] = Some(self.from);
             return Ok(());
         }
@@ -193,19 +196,30 @@ mod tests {
 
     fn message(topic: &str, payload: [u8; PAYLOAD_BYTES], taking: &mut Taking) -> Result<()> {
         let packet_id = Some(PacketId::MIN);
-        let publish =
-            Publish { dup: false, qos: Qos::AtLeastOnce, retain: false, topic, packet_id, payload: &payload };
+        let publish = Publish {
+            dup: false,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            topic,
+            packet_id,
+            payload: &payload,
+            ..Publish::default()
+        };
         taking.take(1, ServerPacket::Publish(publish), &mut Vec::new())
     }
 
     #[test]
     fn each_message_comes_once_in_order_to_its_session() {
-        let accepted = ConnectReturnCode::Accepted;
+        let connack = |session_present| ServerPacket::ConnAck {
+            session_present,
+            reason: ReasonCode::Success,
+            properties: Box::default(),
+        };
         let mut taking = taking();
         assert!(message(&topic(6), payload(6, 3), &mut taking).is_err(), "before CONNACK");
-        let gone = ServerPacket::ConnAck { session_present: false, code: accepted };
+        let gone = connack(false);
         assert!(taking.take(1, gone, &mut Vec::new()).is_err(), "the session is lost");
-        let there = ServerPacket::ConnAck { session_present: true, code: accepted };
+        let there = connack(true);
         taking.take(1, there, &mut Vec::new()).expect("accepted");
         assert!(message(&topic(6), payload(6, 4), &mut taking).is_err(), "one is missing");
         assert!(message(&topic(5), payload(6, 3), &mut taking).is_err(), "another's topic");

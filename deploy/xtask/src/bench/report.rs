@@ -9,6 +9,9 @@ use super::figure::Figures;
 use super::history::History;
 use super::idle::Connections;
 
+/// What an idle TCP connection may take of the process's memory, in bytes.
+const IDLE_BYTES_MAX: usize = 2_048;
+
 /// One run of one case on one broker.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Run {
@@ -35,6 +38,8 @@ pub(crate) struct CaseReport {
     pub(crate) iotmq_micros: f64,
     /// IoT MQ's by mosquitto's.
     pub(crate) ratio: f64,
+    /// What it may be at most; none where something else is asked of the case.
+    pub(crate) ratio_max: Option<f64>,
     /// Every run on mosquitto.
     pub(crate) mosquitto: Vec<Run>,
     /// Every run on IoT MQ.
@@ -81,6 +86,7 @@ impl CaseReport {
             mosquitto_micros,
             iotmq_micros,
             ratio: iotmq_micros / mosquitto_micros,
+            ratio_max: case.ratio_max(),
             mosquitto,
             iotmq,
         }
@@ -115,7 +121,10 @@ impl Report {
         {
             // What a process takes once, whatever it serves, is in the counts above and not in this.
             let name = "idle, bytes each further one";
-            lines.push(format!("\n{name:<30} {theirs:>24.1} {ours:>24.1} {:>8.3}", ours / theirs));
+            lines.push(format!(
+                "\n{name:<30} {theirs:>24.1} {ours:>24.1} {:>8.3} (target {IDLE_BYTES_MAX} bytes)",
+                ours / theirs
+            ));
         }
         lines.extend(self.figures.lines());
         lines.join("\n")
@@ -148,16 +157,17 @@ impl Report {
             first.iotmq.len(),
         )];
         lines.push(format!(
-            "{:<30} {:>24} {:>24} {:>8} {:>22} {:>17}",
-            "case", "mosquitto", "iotmq", "ratio", "messages/s (m, i)", "load cores (m, i)"
+            "{:<30} {:>24} {:>24} {:>8} {:>8} {:>22} {:>17}",
+            "case", "mosquitto", "iotmq", "ratio", "target", "messages/s (m, i)", "load cores (m, i)"
         ));
         for it in &self.cases {
             lines.push(format!(
-                "{:<30} {:>24} {:>24} {:>8.3} {:>22} {:>17}",
+                "{:<30} {:>24} {:>24} {:>8.3} {:>8} {:>22} {:>17}",
                 it.case,
                 spread(it.mosquitto_micros, &it.mosquitto),
                 spread(it.iotmq_micros, &it.iotmq),
                 it.ratio,
+                it.ratio_max.map_or_else(|| "-".to_owned(), |target| format!("{target:.2}")),
                 format!("{:.0} k, {:.0} k", rate(&it.mosquitto) / 1e3, rate(&it.iotmq) / 1e3),
                 format!("{:.2}, {:.2}", load_cores(&it.mosquitto), load_cores(&it.iotmq)),
             ));
