@@ -6,12 +6,15 @@
 //! committed batch ─► overlay in memory ─ view's thread ─► documents on disk, with the position they are true at
 //! load, scan, look-up ─► overlay, else documents
 //! ```
-//! Which topics have a retained message is known in memory beside them, so that a look-up asks for those alone that match.
+//! Which topics have a retained message is known in memory beside them, so that a look-up asks for those alone that match;
+//! and when it expires. Whose time is over is deleted in the overlay, and not in the log: after a stop it may be there again,
+//! given to nobody, and is deleted again.
 //!
 //! A journal segment is not sealed before the documents are persisted past its end. So documents that are older than
 //! that, or lost, are made anew from the journal as far as it reaches back; where it does not, that is said.
 
 pub(crate) mod disk;
+mod expiring;
 pub(crate) mod key;
 mod memory;
 pub(crate) mod opening;

@@ -1,6 +1,6 @@
-//! The thread beside the log's: it carries documents to where they are kept, seals what is closed, drops what is over,
-//! asks how full the disk is, and keeps the index of the newest messages up to date while somebody may ask for them. Each
-//! round is a step that a test can take by itself.
+//! The thread beside the log's: it carries documents to where they are kept, deletes those that have expired, seals what
+//! is closed, drops what is over, asks how full the disk is, and keeps the index of the newest messages up to date while
+//! somebody may ask for them. Each round is a step that a test can take by itself.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -21,6 +21,9 @@ const ASKED_MILLIS: u64 = 60 * 1000;
 /// For how long documents may be in everybody's way, since they can neither be written nor wait in memory, before the log
 /// fails: who waits for them must hear that a new start is needed.
 pub(crate) const DOCUMENTS_STUCK_MILLIS: u64 = 60 * 1000;
+
+/// After so many retained messages whose time is over a round goes on to what else there is to do.
+pub(crate) const EXPIRED_PER_ROUND_MAX: usize = 16 * 1024;
 
 /// Wakes the thread, and ends it.
 #[derive(Debug, Default)]
@@ -82,6 +85,7 @@ pub(crate) fn round(shared: &Shared) {
     shared.probe_space();
     close_old(shared);
     index_newest(shared);
+    delete_expired(shared);
     let carrying = if shared.store.is_due() { shared.store.carry() } else { Ok(()) };
     let carrying = carrying.map_err(|it| format!("documents could not be written: {it}"));
     let sealing = seal_all(shared).map_err(|it| format!("a journal segment could not be sealed: {it}"));
@@ -103,6 +107,21 @@ pub(crate) fn round(shared: &Shared) {
         shared.segments.blocks().forget();
     }
     fail_when_stuck(shared);
+}
+
+/// Deletes retained messages whose time is over. What is more than a round may take has the next one come at once.
+fn delete_expired(shared: &Shared) {
+    let now = shared.now();
+    let mut deleted = 0;
+    while deleted < EXPIRED_PER_ROUND_MAX && shared.store.has_room() {
+        match shared.store.delete_expired(now) {
+            0 => return,
+            some => deleted += some,
+        }
+    }
+    if deleted >= EXPIRED_PER_ROUND_MAX {
+        shared.keeper.wake();
+    }
 }
 
 /// Lets the log fail when documents have not been written for long, so that workers wait for room that does not come. A

@@ -58,7 +58,7 @@ impl Stepped {
         self.writer.try_step()
     }
 
-    /// What the view's thread does in a round: moves documents on, seals, drops.
+    /// What the view's thread does in a round: deletes what has expired, moves documents on, seals, drops.
     pub fn step_view(&self) {
         keeper::round(&self.shared);
     }

@@ -5,6 +5,7 @@ mod conformance;
 mod damage;
 mod disk;
 mod documents;
+mod documents_expiring;
 mod documents_failing;
 mod documents_folder;
 mod documents_opening;

@@ -226,6 +226,7 @@ macro_rules! documents_conformance {
             changes_are_seen_with_their_batch
             a_change_is_met_by_who_compares
             retained_messages_are_documents
+            a_retained_message_is_deleted_when_its_time_is_over
         }
     };
 }

@@ -212,6 +212,13 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// When the message of a record expires, without a look at the rest of it; none, too, where there is no such record.
+#[must_use]
+pub fn expires_at_of(record: &[u8]) -> Option<UnixMillis> {
+    let (header, body) = record.split_first_chunk::<HEADER>()?;
+    expiry(header[LENGTH], body).ok()?.0
+}
+
 /// A message that was read, to read others by that are like it.
 #[derive(Clone, Debug)]
 pub(crate) struct Before<'a> {

@@ -23,7 +23,7 @@ pub use batch::{Batch, BatchError, FORMAT_VERSION};
 pub use bus::{Address, BUS_MESSAGE_BYTES_MAX, Bus, BusMessage, Inbox, OpenError, Room, SendError};
 pub use change::{CHANGE_HEADER_BYTES, Change};
 pub use entries::{Changes, Entries, Entry, Envelopes, Record, Records};
-pub use envelope::{CONTENT_BYTES_MAX, Envelope, EnvelopeError, RECORD_HEADER_BYTES};
+pub use envelope::{CONTENT_BYTES_MAX, Envelope, EnvelopeError, RECORD_HEADER_BYTES, expires_at_of};
 pub use history::{
     ANSWER_BYTES_MAX, FoundMessage, History, HistoryQuery, HistoryRules, QueryError, ROWS_PER_QUERY_MAX,
 };

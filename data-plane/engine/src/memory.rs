@@ -31,7 +31,7 @@ pub struct MemoryOptions {
     pub stored_bytes_max: usize,
     /// The bytes of records at which a segment of the history is sealed.
     pub segment_bytes: usize,
-    /// The present, for leases.
+    /// The present, for leases and for messages that expire.
     pub clock: fn() -> UnixMillis,
 }
 

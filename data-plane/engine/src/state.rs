@@ -25,8 +25,9 @@ pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// - **Two ways in.** A [`Change`](crate::Change) in a batch is unconditional, and committed with the batch: for who is
 ///   the only writer of a key. Everyone else writes through this trait. A message with the retain flag is kept as the
 ///   document [`RETAINED_PREFIX`] and its topic, and deletes that when its payload is empty [MQTT-3.3.1-10]; the last one
-///   in the order of the log stands. A topic for whose key [`KEY_BYTES_MAX`] is too short keeps none. Of a key that
-///   batches write, this trait must write none: neither would know of the other, and the last one in the log would stand.
+///   in the order of the log stands. A topic for whose key [`KEY_BYTES_MAX`] is too short keeps none. When its time is
+///   over the document is deleted, soon and without a record in the log. Of a key that batches write, this trait must
+///   write none: neither would know of the other, and the last one in the log would stand.
 /// - **Compare and set.** Every write names the revision it has seen. Of two writers that saw the same one, exactly one
 ///   succeeds, and the other is told what stands there now.
 /// - **Revisions only grow.** A revision of a key is above every earlier one of that key, across deletion and

@@ -77,7 +77,7 @@ fn look_through(documents: Arc<dyn Documents>) -> io::Result<OpenedDocuments> {
     let mut retained = Retained::default();
     documents.range(&[], &mut |full, view| {
         if key::is_retained(full) {
-            retained.set(full, Some(view.body.len()));
+            retained.set(full, Some(view.body));
         }
         true
     })?;

@@ -1,11 +1,14 @@
-//! Which topics have a retained message, and how many each instance has with how many bytes: known without a look at the
-//! disk, since a limit is checked with each one that comes, and a wildcard may match one topic in a thousand.
+//! Which topics have a retained message, how many each instance has with how many bytes, and when they expire: known
+//! without a look at the disk, since a limit is checked with each one that comes, and a wildcard may match one topic in a
+//! thousand.
 
 use contract::ids::InstanceId;
-use engine::RETAINED_PREFIX;
+use contract::time::UnixMillis;
 use engine::view::retained::Walk;
+use engine::{RETAINED_PREFIX, expires_at_of};
 use hashbrown::HashMap;
 
+use super::expiring::Expiring;
 use super::key;
 use super::packed_keys::PackedKeys;
 
@@ -14,6 +17,7 @@ use super::packed_keys::PackedKeys;
 pub(crate) struct Retained {
     /// Instance, key and bytes of each document. 10 to 20 bytes an entry where topics begin as their neighbours do.
     keys: PackedKeys,
+    expiring: Expiring,
     instances: HashMap<InstanceId, Sum, foldhash::fast::RandomState>,
 }
 
@@ -25,10 +29,12 @@ pub(crate) struct Sum {
 }
 
 impl Retained {
-    /// A retained message is put in the place of whatever its topic has, or deleted. `full` is its key.
-    pub(crate) fn set(&mut self, full: &[u8], bytes: Option<usize>) {
+    /// A retained message, whose record this is, is put in the place of whatever its topic has; none: that is deleted.
+    /// `full` is its key.
+    pub(crate) fn set(&mut self, full: &[u8], record: Option<&[u8]>) {
         let Some((instance, _)) = key::split(full) else { return };
-        let bytes = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.expiring.set(full, record.and_then(expires_at_of));
+        let bytes = record.map(|record| u32::try_from(record.len()).unwrap_or(u32::MAX));
         let before = match bytes {
             Some(bytes) => self.keys.insert(full, bytes),
             None => self.keys.remove(full),
@@ -45,6 +51,18 @@ impl Retained {
         if sum.messages == 0 {
             self.instances.remove(&instance);
         }
+    }
+
+    /// Whether no message's time is over.
+    pub(crate) fn is_none_due(&self, now: UnixMillis) -> bool {
+        self.expiring.first_due(now).is_none()
+    }
+
+    /// Forgets a message whose time is over, and answers its key.
+    pub(crate) fn take_expired(&mut self, now: UnixMillis) -> Option<Vec<u8>> {
+        let full = self.expiring.first_due(now)?;
+        self.set(&full, None);
+        Some(full)
     }
 
     pub(crate) fn of(&self, instance: InstanceId) -> Sum {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use contract::ids::InstanceId;
+use contract::time::UnixMillis;
 use engine::view::retained::Walk;
 use engine::{CommittedBatch, Document, FoundDocument, Key, Rev, SCAN_BYTES_MAX};
 
@@ -24,6 +25,9 @@ const OVERLAY_PAGE: usize = 256;
 
 /// Topics of retained messages that are passed under one lock: the log's thread waits for it.
 const RETAINED_AT_ONCE: usize = 64;
+
+/// Retained messages that are deleted under one lock, since their time is over: the log's thread waits for it.
+const EXPIRED_AT_ONCE: usize = 64;
 
 /// By how much the next page of the overlay is larger when one was not enough: what is deleted takes room in it.
 const OVERLAY_PAGE_GROWTH: usize = 4;
@@ -110,14 +114,34 @@ impl Store {
     /// Takes in writes of records before `next`. Whether it is time to carry the overlay away.
     pub(crate) fn take_in(&self, writes: Writes, next: u64) -> bool {
         let mut retained = writes.iter().filter(|(full, _)| key::is_retained(full)).peekable();
-        if retained.peek().is_some() {
+        let known = retained.peek().is_some().then(|| {
             let mut known = self.retained.write().unwrap_or_else(PoisonError::into_inner);
-            retained.for_each(|(full, it)| known.set(full, it.body.as_ref().map(|body| body.len())));
-        }
-        self.change(|overlay| {
+            retained.for_each(|(full, it)| known.set(full, it.body.as_deref()));
+            known
+        });
+        let is_due = self.change(|overlay| {
             overlay.add(writes);
             overlay.next = next;
-        })
+        });
+        // Kept until both know of it: what has expired is deleted in both.
+        drop(known);
+        is_due
+    }
+
+    /// Deletes retained messages whose time is over, [`EXPIRED_AT_ONCE`] at most. How many.
+    pub(crate) fn delete_expired(&self, now: UnixMillis) -> usize {
+        // One look for all the others, while nothing is due.
+        if self.retained().is_none_due(now) {
+            return 0;
+        }
+        let mut known = self.retained.write().unwrap_or_else(PoisonError::into_inner);
+        let expired = std::iter::from_fn(|| known.take_expired(now)).take(EXPIRED_AT_ONCE);
+        let writes: Writes = expired.map(|full| (full, Written { rev: Rev::ABSENT, body: None })).collect();
+        let deleted = writes.len();
+        // Under the lock that the log's thread takes first: what it brings for one of these topics comes behind this.
+        self.change(|overlay| overlay.add(writes));
+        drop(known);
+        deleted
     }
 
     /// Changes the overlay; whether it is time to carry it away.

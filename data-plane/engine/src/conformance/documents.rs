@@ -1,8 +1,11 @@
 //! What every engine does with documents that change with the log.
 
-use contract::ids::InstanceId;
+use std::time::Duration;
 
-use super::{Outcomes, SHARD, Subject, append, batch, instance, message, wait};
+use contract::ids::InstanceId;
+use contract::time::UnixMillis;
+
+use super::{Outcomes, PATIENCE, SHARD, Subject, append, batch, instance, message, wait};
 use crate::{Batch, Change, Document, Envelope, Key, Pos, Rev, State, WriteError};
 
 fn key(text: &str) -> Key {
@@ -76,4 +79,41 @@ pub fn retained_messages_are_documents<S: Subject + State>(make: impl Fn() -> S)
     append(subject.log(), 2, &[retained("b", b"5"), retained("a", b""), retained("d", b"")]);
     assert_eq!((body("a"), body("d")), (None, None));
     assert_eq!(body("b"), Some(expected(&retained("b", b"5"))));
+}
+
+/// Whose time is over is deleted without anybody asking for it [MQTT-3.3.2-5], and nothing else: neither what expires
+/// later, nor what has taken its place, before or after.
+pub fn a_retained_message_is_deleted_when_its_time_is_over<S: Subject + State>(make: impl Fn() -> S) {
+    const LOOK_AGAIN: Duration = Duration::from_millis(10);
+    let subject = make();
+    let until = |at: u64, topic, payload| Envelope {
+        retain: true,
+        expires_at: Some(UnixMillis(at)),
+        ..message(topic, payload)
+    };
+    let body = |topic: &str| load(&subject, 1, &format!("r/{topic}")).map(|it| it.body);
+    let is_deleted = |topic: &str| {
+        let looks = PATIENCE.as_millis() / LOOK_AGAIN.as_millis();
+        (0..looks).any(|_| {
+            let is_deleted = body(topic).is_none();
+            if !is_deleted {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            is_deleted
+        })
+    };
+    let kept = Envelope { retain: true, ..message("b", b"kept") };
+    let (later, other) = (until(u64::MAX, "c", b"later"), until(u64::MAX, "b", b"other"));
+    append(subject.log(), 1, &[until(1, "a", b"over"), until(2, "b", b"over"), later]);
+    append(subject.log(), 2, &[kept]);
+    assert!(is_deleted("a"));
+    let expected = |envelope: &Envelope<'_>| Some(batch(&[*envelope]).as_bytes()[4..].to_vec());
+    assert_eq!((body("b"), body("c")), (expected(&kept), expected(&later)));
+    append(subject.log(), 3, &[until(1, "b", b"over"), other, until(1, "c", b"over")]);
+    assert!(is_deleted("c"));
+    assert_eq!(body("b"), expected(&other));
+    let again = Envelope { topic: "c", ..kept };
+    append(subject.log(), 4, &[again, until(1, "d", b"over")]);
+    assert!(is_deleted("d"));
+    assert_eq!(body("c"), expected(&again));
 }

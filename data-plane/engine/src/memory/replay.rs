@@ -63,7 +63,7 @@ impl Replay for Memory {
         now: UnixMillis,
         limit: usize,
     ) -> Result<RetainedPage, QueryError> {
-        let documents = lock(&self.log.shared.documents);
+        let documents = self.documents();
         view::retained::retained(&*documents, instance, filter, after, now, limit)
     }
 }

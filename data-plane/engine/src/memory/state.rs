@@ -1,15 +1,20 @@
 //! Documents in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::MutexGuard;
 
 use contract::ids::InstanceId;
+use contract::time::UnixMillis;
 
 use super::{Memory, lock};
 use crate::{
-    Answer, Batch, DOCUMENT_BYTES_MAX, Document, Entry, FoundDocument, Key, Rev, SCAN_MAX, State, StateError,
-    WriteError, ready,
+    Answer, Batch, DOCUMENT_BYTES_MAX, Document, Entry, FoundDocument, Key, RETAINED_PREFIX, Rev, SCAN_MAX,
+    State, StateError, WriteError, expires_at_of, ready,
 };
+
+/// Retained messages that are deleted before one look at the documents, since their time is over.
+const EXPIRED_AT_ONCE: usize = 64;
 
 /// The documents of every instance.
 #[derive(Default)]
@@ -18,6 +23,8 @@ pub(super) struct Documents {
     /// The revision that was given last, to whatever document: so it grows across deletion.
     last: u64,
     bytes: usize,
+    /// Retained messages that expire, those first that do so first.
+    expiring: BTreeSet<(UnixMillis, InstanceId, Key)>,
 }
 
 impl Documents {
@@ -52,16 +59,31 @@ impl Documents {
     fn set(&mut self, instance: InstanceId, key: Key, body: Vec<u8>) -> Rev {
         self.last += 1;
         let rev = Rev(self.last);
-        let key_bytes = key.as_bytes().len();
-        self.bytes += key_bytes + body.len();
-        let replaced = self.instances.entry(instance).or_default().insert(key, Document { rev, body });
-        self.bytes -= replaced.map_or(0, |replaced| key_bytes + replaced.body.len());
+        self.remove(instance, &key);
+        self.bytes += key.as_bytes().len() + body.len();
+        self.expiring.extend(expiry(instance, &key, &body));
+        self.instances.entry(instance).or_default().insert(key, Document { rev, body });
         rev
     }
 
     fn remove(&mut self, instance: InstanceId, key: &Key) {
         let removed = self.instances.get_mut(&instance).and_then(|documents| documents.remove(key));
-        self.bytes -= removed.map_or(0, |removed| key.as_bytes().len() + removed.body.len());
+        let Some(removed) = removed else { return };
+        self.bytes -= key.as_bytes().len() + removed.body.len();
+        if let Some(expiry) = expiry(instance, key, &removed.body) {
+            self.expiring.remove(&expiry);
+        }
+    }
+
+    /// Deletes retained messages whose time is over, so many at most as one look may.
+    fn delete_expired(&mut self, now: UnixMillis) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some((_, instance, key)) = self.expiring.first().filter(|(at, ..)| *at <= now).cloned()
+            else {
+                return;
+            };
+            self.remove(instance, &key);
+        }
     }
 
     /// What a committed batch does to documents. There is no bound here: the log has one.
@@ -142,13 +164,29 @@ impl Documents {
     }
 }
 
+/// When a retained message expires, and which one it is.
+fn expiry(instance: InstanceId, key: &Key, body: &[u8]) -> Option<(UnixMillis, InstanceId, Key)> {
+    let expires_at =
+        expires_at_of(body).filter(|_| key.as_bytes().starts_with(RETAINED_PREFIX.as_bytes()))?;
+    Some((expires_at, instance, key.clone()))
+}
+
+impl Memory {
+    /// The documents, without those whose time is over.
+    pub(super) fn documents(&self) -> MutexGuard<'_, Documents> {
+        let mut documents = lock(&self.log.shared.documents);
+        documents.delete_expired((self.options.clock)());
+        documents
+    }
+}
+
 impl State for Memory {
     fn load<'a>(
         &'a self,
         instance: InstanceId,
         key: &'a Key,
     ) -> Answer<'a, Result<Option<Document>, StateError>> {
-        let documents = lock(&self.log.shared.documents);
+        let documents = self.documents();
         ready(Ok(documents.find(instance, key).cloned()))
     }
 
@@ -160,7 +198,7 @@ impl State for Memory {
         expect: Rev,
     ) -> Answer<'a, Result<Rev, WriteError>> {
         let bytes_max = self.options.stored_bytes_max;
-        ready(lock(&self.log.shared.documents).put(instance, key, body, expect, bytes_max))
+        ready(self.documents().put(instance, key, body, expect, bytes_max))
     }
 
     fn delete<'a>(
@@ -169,7 +207,7 @@ impl State for Memory {
         key: &'a Key,
         expect: Rev,
     ) -> Answer<'a, Result<(), WriteError>> {
-        ready(lock(&self.log.shared.documents).delete(instance, key, expect))
+        ready(self.documents().delete(instance, key, expect))
     }
 
     fn scan<'a>(
@@ -179,7 +217,7 @@ impl State for Memory {
         after: Option<&'a Key>,
         limit: usize,
     ) -> Answer<'a, Result<Vec<(Key, Document)>, StateError>> {
-        ready(Ok(lock(&self.log.shared.documents).scan(instance, prefix, after, limit)))
+        ready(Ok(self.documents().scan(instance, prefix, after, limit)))
     }
 
     fn scan_all<'a>(
@@ -188,6 +226,6 @@ impl State for Memory {
         after: Option<(InstanceId, &'a Key)>,
         limit: usize,
     ) -> Answer<'a, Result<Vec<FoundDocument>, StateError>> {
-        ready(Ok(lock(&self.log.shared.documents).scan_all(prefix, after, limit)))
+        ready(Ok(self.documents().scan_all(prefix, after, limit)))
     }
 }
