@@ -60,18 +60,19 @@ impl<'a> Content<'a> {
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() || self.has_gaps && self.properties().next().is_none()
+        self.bytes.is_empty() || self.has_gaps && self.size_between() == 0
     }
 
     /// Bytes of the [`plain`](Self::plain) form.
     #[inline]
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        if self.has_gaps {
-            self.properties().map(|(_, bytes, _)| bytes.len()).sum()
-        } else {
-            self.bytes.len()
-        }
+        if self.has_gaps { self.size_between() } else { self.bytes.len() }
+    }
+
+    #[cold]
+    fn size_between(&self) -> usize {
+        self.properties().map(|(_, bytes, _)| bytes.len()).sum()
     }
 
     /// Whether the payload is said to be well-formed UTF-8 (payload format indicator 1).

@@ -81,19 +81,36 @@ impl PublishForm {
     /// Renders a message in place of the one before. When it fails, the form is empty.
     #[inline]
     pub fn render(&mut self, head: &PublishHead<'_>, payload: &[u8]) -> Result<(), EncodeError> {
+        if head.is_plain() || !head.version.is_v5() {
+            return self.render_plain(head.version, head.topic, head.qos, head.retain, payload);
+        }
         self.bytes.clear();
         self.packet_id_at = 0;
         self.expiry_at = 0;
         let room = (head.qos != Qos::AtMostOnce).then_some([0, 0]);
-        let first = 0x30 | head.qos.bits() << 1 | u8::from(head.retain);
-        if head.version.is_v5() {
-            let places = write_v5(&mut self.bytes, first, head, room, payload)?;
-            self.packet_id_at = room.map_or(0, |_| places.packet_id);
-            self.expiry_at = places.expiry;
-        } else {
-            let at = write_plain(&mut self.bytes, first, head.topic, room, false, payload)?;
-            self.packet_id_at = room.map_or(0, |_| at);
-        }
+        let places = write_v5(&mut self.bytes, first(head.qos, head.retain), head, room, payload)?;
+        self.packet_id_at = room.map_or(0, |_| places.packet_id);
+        self.expiry_at = places.expiry;
+        Ok(())
+    }
+
+    /// As [`render`](Self::render), of a message without properties, or before 5.0.
+    #[inline]
+    pub fn render_plain(
+        &mut self,
+        version: Version,
+        topic: &str,
+        qos: Qos,
+        retain: bool,
+        payload: &[u8],
+    ) -> Result<(), EncodeError> {
+        self.bytes.clear();
+        self.packet_id_at = 0;
+        self.expiry_at = 0;
+        let room = (qos != Qos::AtMostOnce).then_some([0, 0]);
+        let is_v5 = version.is_v5();
+        let at = write_plain(&mut self.bytes, first(qos, retain), topic, room, is_v5, payload)?;
+        self.packet_id_at = room.map_or(0, |_| at);
         Ok(())
     }
 
@@ -156,6 +173,11 @@ impl PublishForm {
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
+}
+
+#[inline]
+const fn first(qos: Qos, retain: bool) -> u8 {
+    0x30 | qos.bits() << 1 | retain as u8
 }
 
 impl Default for PublishForm {

@@ -41,7 +41,7 @@ pub use encode::{
 pub use error::{DecodeError, EncodeError};
 pub use form::{PublishForm, PublishHead};
 pub use frame::{Frame, REMAINING_LENGTH_MAX, frame};
-pub use packet::{Packet, PacketId, decode, kind};
+pub use packet::{Packet, PacketId, decode, decode_acknowledgement, decode_publish, kind};
 pub use property::{UserProperties, VARIABLE_MAX};
 pub use publish::Publish;
 pub use reason::ReasonCode;

@@ -63,48 +63,67 @@ pub enum Packet<'a> {
 }
 
 /// Reads a packet that follows CONNECT. A second CONNECT [MQTT-3.1.0-2], or a packet that only a server sends, is
-/// [`DecodeError::Unexpected`].
-#[inline]
+/// [`DecodeError::Unexpected`]. See [`decode_publish`] and [`decode_acknowledgement`] for those that come most.
 pub fn decode(version: Version, frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
-    if version.is_v5() {
-        return decode_v5(frame);
-    }
-    match frame.kind() {
-        kind::PUBLISH => Publish::decode(frame.flags(), frame.body).map(Packet::Publish),
-        kind::PUBACK => acknowledgement::only_packet_id(frame.body)
-            .map(|packet_id| Packet::PubAck(packet_id, ReasonCode::Success)),
+    let kind = frame.kind();
+    match kind {
+        kind::PUBLISH => decode_publish(version, frame).map(Packet::Publish),
+        kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
+            let (packet_id, reason) = decode_acknowledgement(version, frame)?;
+            Ok(match kind {
+                kind::PUBACK => Packet::PubAck(packet_id, reason),
+                kind::PUBREC => Packet::PubRec(packet_id, reason),
+                kind::PUBREL => Packet::PubRel(packet_id, reason),
+                _ => Packet::PubComp(packet_id, reason),
+            })
+        }
         _ => decode_rare(version, frame),
     }
 }
 
-/// On its own, so that the shorter way of 3.1.1 can stand where it is called.
-fn decode_v5(frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
-    check_length(&frame)?;
-    match frame.kind() {
-        kind::PUBLISH => Publish::decode_v5(Sender::Client, frame.flags(), frame.body).map(Packet::Publish),
-        kind::PUBACK => {
-            let (packet_id, reason) = acknowledgement::decode_v5(kind::PUBACK, frame.body)?;
-            Ok(Packet::PubAck(packet_id, reason))
-        }
-        _ => decode_rare(Version::V5, frame),
+/// Reads a PUBLISH: [`decode`] for who has looked at the packet's type, and need not move the message.
+#[inline]
+pub fn decode_publish(version: Version, frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
+    debug_assert_eq!(frame.kind(), kind::PUBLISH, "the caller has looked");
+    if version.is_v5() {
+        return decode_publish_v5(frame);
     }
+    Publish::decode(frame.flags(), frame.body)
+}
+
+/// On its own, so that the shorter way of 3.1.1 can stand where it is called.
+fn decode_publish_v5(frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
+    check_length(&frame)?;
+    Publish::decode_v5(Sender::Client, frame.flags(), frame.body)
+}
+
+/// Reads a PUBACK, PUBREC, PUBREL or PUBCOMP: [`decode`] for who has looked at the packet's type.
+#[inline]
+pub fn decode_acknowledgement(
+    version: Version,
+    frame: Frame<'_>,
+) -> Result<(PacketId, ReasonCode), DecodeError> {
+    if version.is_v5() {
+        return decode_acknowledgement_v5(frame);
+    }
+    if frame.flags() != 0 {
+        check_rare_flags(version, &frame)?;
+    }
+    acknowledgement::only_packet_id(frame.body).map(|packet_id| (packet_id, ReasonCode::Success))
+}
+
+fn decode_acknowledgement_v5(frame: Frame<'_>) -> Result<(PacketId, ReasonCode), DecodeError> {
+    check_length(&frame)?;
+    check_rare_flags(Version::V5, &frame)?;
+    acknowledgement::decode_v5(frame.kind(), frame.body)
 }
 
 fn decode_rare(version: Version, frame: Frame<'_>) -> Result<Packet<'_>, DecodeError> {
+    if version.is_v5() {
+        check_length(&frame)?;
+    }
     check_rare_flags(version, &frame)?;
     match frame.kind() {
-        kind::PUBREC => {
-            let (packet_id, reason) = acknowledgement::decode(version, kind::PUBREC, frame.body)?;
-            Ok(Packet::PubRec(packet_id, reason))
-        }
-        kind::PUBREL => {
-            let (packet_id, reason) = acknowledgement::decode(version, kind::PUBREL, frame.body)?;
-            Ok(Packet::PubRel(packet_id, reason))
-        }
-        kind::PUBCOMP => {
-            let (packet_id, reason) = acknowledgement::decode(version, kind::PUBCOMP, frame.body)?;
-            Ok(Packet::PubComp(packet_id, reason))
-        }
         kind::SUBSCRIBE => Subscribe::decode(version, frame).map(Packet::Subscribe),
         kind::UNSUBSCRIBE => Unsubscribe::decode(version, frame).map(Packet::Unsubscribe),
         kind::PINGREQ => Fields::new(frame.body).finish().map(|()| Packet::PingReq),
