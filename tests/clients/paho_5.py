@@ -161,12 +161,19 @@ def a_session_ends_when_its_time_is_over():
     subscribe(first, "s", qos=1)
     first.disconnect()
     time.sleep(2.2)
-    again = client("short", clean=False).connect(SessionExpiryInterval=100)
+    # paho closes without waiting for the broker: the will says when DISCONNECT has been read.
+    ear = client("ear").connect()
+    subscribe(ear, "over", qos=1)
+    again = client("short", clean=False, will={"topic": "over", "payload": "now", "qos": 1})
+    again.connect(SessionExpiryInterval=100)
     assert not again.session_present
-    again.disconnect(SessionExpiryInterval=0)
+    with_will = ReasonCodes(PacketTypes.DISCONNECT, "Disconnect with will message")
+    again.disconnect(with_will, SessionExpiryInterval=0)
+    ear.expect("over", "now")
     last = client("short", clean=False).connect()
     assert not last.session_present, "DISCONNECT has ended it"
     last.disconnect()
+    ear.disconnect()
 
 
 def a_will_comes_with_its_properties_and_its_delay():

@@ -133,7 +133,7 @@ class Client:
         self.unsubscribe(bell)
 
     def disconnect(self, reason=None, **found):
-        """DISCONNECT, and waits until the broker has closed."""
+        """DISCONNECT, and waits until it is sent."""
         if self.is_v5:
             self.paho.disconnect(reason, properties("DISCONNECT", **found) if found else None)
         else:

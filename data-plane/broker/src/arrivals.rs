@@ -160,7 +160,11 @@ impl Worker {
         let at = pos.map(|pos| InLog { pos, history: envelope.history });
         let passing = Passing::of(envelope);
         if let Some(to_one) = route.to_one() {
-            return self.deliver_to_one(instance, to_one, &passing, at);
+            // The log shows it to others too, who do not know whether its receiver is there.
+            if route.workers() & self.id.bit() != 0 {
+                self.deliver_to_one(instance, to_one, &passing, at);
+            }
+            return;
         }
         self.deliver(instance, route.on(self.id), &passing, at);
         if pos.is_some() && envelope.retain {

@@ -285,6 +285,8 @@ impl Worker {
         if let Some(connack) = connack.filter(|_| !client.is_ending()) {
             self.say_connected(&client, &connack);
             client.resume();
+            // What has come for it meanwhile was left to the log.
+            self.tend(&client);
         }
     }
 

@@ -257,7 +257,9 @@ impl Authenticator {
             accepts(rules, Authentication::Token)
         };
         let (_, proof) = self.by_token(token, Some(Arc::clone(rules)), client_id, now, may_connect)?;
-        if proof.principal() == before.principal() { Ok(proof) } else { Err(Refusal::NotAuthorized) }
+        // The client's seat was taken for its subject, and stays that one's.
+        let is_same = proof.principal() == before.principal() && proof.subject() == before.subject();
+        if is_same { Ok(proof) } else { Err(Refusal::NotAuthorized) }
     }
 
     fn by_label(&self, label: &str) -> Result<Arc<InstanceRules>, Refusal> {

@@ -8,7 +8,7 @@ use std::task::Waker;
 use contract::refusal::Refusal;
 use mqtt::Version;
 use router::ClientKey;
-use session::Session;
+use session::{ClientSide, Session};
 
 use crate::authenticate::Proof;
 use crate::buckets::{Bucket, Micros};
@@ -90,6 +90,10 @@ pub(crate) struct Client {
     pub(crate) proof: RefCell<Box<Proof>>,
     /// The version of MQTT that it speaks.
     pub(crate) version: Version,
+    /// As many messages unacknowledged as it takes.
+    pub(crate) receive_max: u16,
+    /// The largest packet that it takes; the largest number: any.
+    pub(crate) packet_bytes_max: u32,
     /// How it has said in CONNECT that it proves itself, where it has.
     pub(crate) method: Option<Method>,
     /// When its token expires, on the calendar; the largest: never.
@@ -155,6 +159,7 @@ pub(crate) struct Beginning {
     pub(crate) key: ClientKey,
     pub(crate) client_id: Rc<str>,
     pub(crate) version: Version,
+    pub(crate) side: ClientSide,
     pub(crate) method: Option<Method>,
     pub(crate) instance: Rc<LocalInstance>,
     pub(crate) proof: Proof,
@@ -172,6 +177,7 @@ impl Client {
             key,
             client_id,
             version,
+            side,
             method,
             instance,
             proof,
@@ -186,6 +192,8 @@ impl Client {
             key,
             client_id,
             version,
+            receive_max: side.receive_max,
+            packet_bytes_max: side.packet_bytes_max.unwrap_or(u32::MAX),
             method,
             expires_at_millis: Cell::new(proof.expires_at().map_or(u64::MAX, |at| at.0)),
             proof: RefCell::new(Box::new(proof)),

@@ -371,11 +371,13 @@ pub(crate) fn deliver(
     wanted: Wanted<'_>,
     output: &mut Vec<u8>,
 ) -> Delivered {
-    match (wanted, pos) {
-        (Wanted::Plain(granted), None) => session.deliver(message, granted, output),
-        (Wanted::Plain(granted), Some(pos)) => session.deliver_logged(pos, message, granted, output),
-        (Wanted::Special(special), pos) => session.deliver_special(pos, message, special, output),
-        (Wanted::Retained(granted), _) => session.deliver_retained(message, granted, output),
+    match wanted {
+        Wanted::Plain(granted) => match pos {
+            None => session.deliver(message, granted, output),
+            Some(pos) => session.deliver_logged(pos, message, granted, output),
+        },
+        Wanted::Special(special) => session.deliver_special(pos, message, special, output),
+        Wanted::Retained(granted) => session.deliver_retained(message, granted, output),
     }
 }
 

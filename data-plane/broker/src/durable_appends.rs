@@ -12,7 +12,7 @@ use contract::time::UnixMillis;
 use engine::{
     BATCH_MESSAGES_MAX, Batch, Change, Envelope, EnvelopeError, RECORD_HEADER_BYTES, Refused, RefusedWhy,
 };
-use mqtt::{Packet, Publish};
+use mqtt::Publish;
 use router::ClientKey;
 use tokio::sync::Notify;
 
@@ -134,7 +134,12 @@ pub(crate) fn record_bytes(publish: &Publish<'_>, publisher: &str) -> usize {
     let texts = p2p::STORED_PREFIX.len() + publish.topic.len() + publisher.len();
     let bytes = RECORD_HEADER_BYTES + texts + publish.payload.len();
     let is_plain = publish.content.is_empty() && publish.expiry_secs.is_none();
-    if is_plain { bytes } else { bytes + RECORD_PROPERTIES_BYTES + publish.content.size_bytes() }
+    if is_plain { bytes } else { bytes + properties_bytes(publish) }
+}
+
+#[cold]
+fn properties_bytes(publish: &Publish<'_>) -> usize {
+    RECORD_PROPERTIES_BYTES + publish.content.size_bytes()
 }
 
 // --- room ---
@@ -177,11 +182,16 @@ impl Worker {
     fn log_has_room(&self, bytes: usize) -> bool {
         let wanted = self.appends.batch.borrow().as_bytes().len() + bytes + BATCH_HEADER_BYTES;
         if wanted > self.appends.room.get() {
-            self.appends.room.set(self.node.durable.room_bytes(self.id));
+            self.look_for_room();
         }
         wanted <= self.appends.room.get()
             && !self.node.crossing.is_crowded()
             && self.appends.unsent.borrow().is_empty()
+    }
+
+    #[cold]
+    fn look_for_room(&self) {
+        self.appends.room.set(self.node.durable.room_bytes(self.id));
     }
 
     /// The number of the last append of which it is known what became of it.
@@ -190,6 +200,7 @@ impl Worker {
     }
 
     /// Whether a message of this topic, which is not stored, would overtake one that was.
+    #[inline]
     pub(crate) fn is_fading(&self, instance: &LocalInstance, topic: &str) -> bool {
         !instance.fading.is_empty() && instance.fading.class_of(topic, self.last_settled()).is_some()
     }
@@ -200,23 +211,23 @@ impl Worker {
         self.log_has_room(record_bytes(publish, publisher)) || self.appends.is_idle()
     }
 
-    /// Whether a packet must stay unread: it is to be stored and there is no room for it, or it would overtake one
+    /// Whether a message must stay unread: it is to be stored and there is no room for it, or it would overtake one
     /// that was stored before. If so, the client is called when it may go on.
     #[inline]
-    pub(crate) fn awaits_log(&self, client: &Client, packet: &Packet<'_>) -> bool {
-        let Packet::Publish(publish) = packet else { return false };
+    pub(crate) fn awaits_log(&self, client: &Client, publish: &Publish<'_>) -> bool {
         let may_be_logged =
             publish.qos != Qos::AtMostOnce || publish.retain || client.instance.uses_log.get();
-        may_be_logged && self.must_wait(client, publish)
-    }
-
-    fn must_wait(&self, client: &Client, publish: &Publish<'_>) -> bool {
-        let (appends, instance) = (&self.appends, &client.instance);
-        let bytes = record_bytes(publish, &client.client_id);
-        let is_fading = self.is_fading(instance, publish.topic);
-        if !is_fading && self.log_has_room(bytes) {
+        if !may_be_logged {
             return false;
         }
+        let is_fading = self.is_fading(&client.instance, publish.topic);
+        let has_room = !is_fading && self.log_has_room(record_bytes(publish, &client.client_id));
+        !has_room && self.must_wait(client, publish, is_fading)
+    }
+
+    #[cold]
+    fn must_wait(&self, client: &Client, publish: &Publish<'_>, is_fading: bool) -> bool {
+        let appends = &self.appends;
         // If nothing is under way the log is not full: it takes nothing at all, and the client is to be told.
         let is_called = !appends.is_idle() || self.node.crossing.is_crowded();
         if !is_called || (!is_fading && !self.would_log(client, publish)) {

@@ -22,6 +22,7 @@ use crate::greeting::{Terms, connack};
 use crate::instances::{Instance, Seat};
 use crate::last_words::{disconnect, refused_connack};
 use crate::local_instance::LocalInstance;
+use crate::policy::Verdict;
 use crate::transport::Transport;
 use crate::websocket::CloseCode;
 use crate::worker::Worker;
@@ -73,7 +74,7 @@ impl Worker {
             receive_max: terms.receive_max,
             server_alias_max: terms.topic_alias_max,
         };
-        let (version, method) = (asked.version, asked.method);
+        let (version, side, method) = (asked.version, asked.client, asked.method);
         let greeting = Greeting { asked, terms };
         self.start_clean(&kept);
         let mut clients = self.clients.borrow_mut();
@@ -88,6 +89,7 @@ impl Worker {
             key,
             client_id,
             version,
+            side,
             method,
             instance,
             proof,
@@ -197,7 +199,7 @@ impl Worker {
         let ended = if self.is_stopping.get() { Ended::NodeStopping } else { Ended::Closed };
         let EndedSession { will, mut lasting, .. } = session.end(ended);
         if let Some(lasting) = &mut lasting
-            && lasting.will().is_some_and(|will| Self::check_will(client, ending, will).is_err())
+            && lasting.will().is_some_and(|will| !Self::may_leave_will(client, ending, will))
         {
             // It waits, and nobody may publish it then either.
             lasting.set_will(None);
@@ -242,6 +244,17 @@ impl Worker {
             }
         }
         Ok(proof.grants().publish_rights(will.topic.as_str()))
+    }
+
+    /// Whether the will of a client that goes may wait: with what is asked for it once its time has come, and with the
+    /// client's rights, which are not kept.
+    fn may_leave_will(client: &Client, ending: Ending, will: &Will) -> bool {
+        let rules = client.instance.rules();
+        let checked = Self::check_will(client, ending, will).and_then(|rights| {
+            let verdict = Verdict::with_rights(&rules, rights, will.topic.as_str());
+            verdict.check(will.qos, will.retain, &will.payload)
+        });
+        checked.is_ok()
     }
 
     /// Publishes a will, if its client may still publish it.

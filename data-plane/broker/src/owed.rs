@@ -222,6 +222,10 @@ impl Worker {
             if let Some(session) = client.session.borrow_mut().as_mut() {
                 session.not_committed(packet_id, Refusal::StorageUnavailable, &mut sink);
             }
+            let (_, wrote) = sink.done();
+            if wrote {
+                self.note_output(&client);
+            }
         }
         for written in debts.changes.drain(..) {
             self.settle_part(&written, false);

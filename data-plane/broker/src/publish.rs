@@ -172,21 +172,12 @@ impl Worker {
         }
     }
 
-    /// The properties of a message that go on with it, as they are kept. Where others stand between them they are
-    /// copied.
-    #[inline]
-    pub(crate) fn with_plain_content<R>(
-        &self,
-        publish: &Publish<'_>,
-        then: impl FnOnce(&Publish<'_>) -> R,
-    ) -> R {
-        if publish.content.is_empty() {
-            return then(publish);
-        }
+    /// As [`pass_on`](Self::pass_on), with properties as they are kept: where others stand between them they are copied.
+    #[inline(never)]
+    pub(crate) fn pass_on_content(&self, client: &Client, taken: &Taken, publish: &Publish<'_>) {
         let mut scratch = self.content.take();
-        let done = then(&Publish { content: publish.content.plain(&mut scratch), ..*publish });
+        self.pass_on(client, taken, &Publish { content: publish.content.plain(&mut scratch), ..*publish });
         self.content.replace(scratch);
-        done
     }
 
     /// Who wants a topic now.

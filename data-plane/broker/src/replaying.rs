@@ -9,7 +9,7 @@ use engine::{Envelope, Pos, QueryError};
 use session::{Lasting, Session};
 
 use crate::buckets::Micros;
-use crate::client::{Client, Ending};
+use crate::client::{Client, Ending, Pause};
 use crate::clock::unix_now;
 use crate::keys::{self, Named};
 use crate::lasting::LastingClient;
@@ -97,6 +97,11 @@ impl Worker {
     }
 
     fn ask_page(&self, client: &Rc<Client>, lasting: &Rc<LastingClient>) {
+        // Nothing comes before its CONNACK [MQTT-3.2.0-1]: neither a page, nor, to a session that has none to read, what
+        // the log shows.
+        if client.pause.get() == Some(Pause::Welcome) {
+            return;
+        }
         let wants_page = client.session.borrow().as_ref().is_some_and(Session::wants_page);
         if !wants_page || !self.may_look_up(client) {
             return;
@@ -105,7 +110,7 @@ impl Worker {
             let mut session = client.session.borrow_mut();
             let Some(session) = session.as_mut() else { return };
             // Half a window at a time: a page for each acknowledgement would cost more than what it brings.
-            let window = lasting.instance.paces().in_flight_max;
+            let window = usize::from(session.window());
             let room = window.saturating_sub(usize::from(session.in_flight()));
             if room == 0 {
                 return;

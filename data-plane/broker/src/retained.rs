@@ -216,9 +216,9 @@ impl Worker {
 /// acknowledged, too, half of what may be in flight is free. A page for each acknowledgement would cost more than what it
 /// brings.
 fn has_window(client: &Client, granted: Qos) -> bool {
-    let window = client.instance.paces().in_flight_max;
     let session = client.session.borrow();
     let has_room = |session: &Session| {
+        let window = usize::from(session.window());
         let room = window.saturating_sub(usize::from(session.in_flight()));
         session.waiting() == 0 && (granted == Qos::AtMostOnce || room >= window.div_ceil(2))
     };

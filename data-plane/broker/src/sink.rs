@@ -76,7 +76,11 @@ impl Sink for ClientSink<'_> {
         let taken = self.worker.accept(self.client, publish, self.bytes)?;
         let accepted = if taken.logged.is_some() {
             Accepted::Later
-        } else if to_one::reaches_nobody(&self.client.instance, &taken.route) {
+        } else if self.client.version.is_v5()
+            && publish.qos != Qos::AtMostOnce
+            && to_one::reaches_nobody(&self.client.instance, &taken.route)
+        {
+            // Only an acknowledgement of 5.0 says so.
             Accepted::Unmatched
         } else {
             Accepted::Now

@@ -1,13 +1,17 @@
 //! A log for tests: an engine in memory behind a gate, which stores when the test lets it, or not at all.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use contract::ids::InstanceId;
+use contract::time::UnixMillis;
+use contract::topic::TopicFilter;
 use engine::memory::{Memory, MemoryOptions};
 use engine::{
-    Append, AppendError, Bounds, Durability, FollowError, Follower, Key, Log, Page, Pos, RETAINED_PREFIX,
-    ReadError, Refused, RefusedWhy, SCAN_MAX, Shard, State as _,
+    Append, AppendError, Backlog, Bounds, Durability, FollowError, Follower, Key, Log, Page, Pos, QueryError,
+    RETAINED_PREFIX, ReadError, Refused, RefusedWhy, Replay, ReplayPage, ReplayQuery, RetainedPage, SCAN_MAX,
+    Shard, State as _,
 };
 
 use crate::clock::unix_now;
@@ -23,6 +27,8 @@ pub(crate) struct HeldLog {
     memory: Arc<Memory>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Pages that were read for sessions, groups and replays.
+    pages_read: AtomicU64,
 }
 
 #[derive(Default)]
@@ -43,7 +49,12 @@ impl HeldLog {
     pub(crate) fn new() -> Arc<Self> {
         let state = State { credit: CREDIT, ..State::default() };
         let memory = Arc::new(Memory::start(MemoryOptions::new(unix_now)));
-        let log = Arc::new(Self { memory, state: Mutex::new(state), changed: Condvar::new() });
+        let log = Arc::new(Self {
+            memory,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            pages_read: AtomicU64::new(0),
+        });
         let weak = Arc::downgrade(&log);
         std::thread::spawn(move || run(&weak));
         log
@@ -68,7 +79,7 @@ impl HeldLog {
             log: Arc::clone(self) as Arc<dyn Log>,
             history: Arc::clone(&self.memory) as _,
             state: Arc::clone(&self.memory) as _,
-            replay: Arc::clone(&self.memory) as _,
+            replay: Arc::clone(self) as _,
             retained: Arc::new(retained),
             health: Arc::new(health),
             history_stops: Arc::new(history_stops),
@@ -123,6 +134,11 @@ impl HeldLog {
     /// What each worker may have under way from now on.
     pub(crate) fn set_credit(&self, bytes: usize) {
         self.change(|state| state.credit = bytes);
+    }
+
+    /// Pages that were read so far for sessions, groups and replays.
+    pub(crate) fn pages_read(&self) -> u64 {
+        self.pages_read.load(Ordering::Relaxed)
     }
 
     /// Whether it has taken something and not completed it.
@@ -228,5 +244,41 @@ impl Log for HeldLog {
 
     fn follow(&self, shard: Shard, follower: Follower) -> Result<Pos, FollowError> {
         self.memory.follow(shard, follower)
+    }
+}
+
+impl Replay for HeldLog {
+    fn replay(&self, instance: InstanceId, query: &ReplayQuery<'_>) -> Result<ReplayPage, QueryError> {
+        self.pages_read.fetch_add(1, Ordering::Relaxed);
+        self.memory.replay(instance, query)
+    }
+
+    fn backlog(&self, instance: InstanceId, query: &ReplayQuery<'_>) -> Result<Backlog, QueryError> {
+        self.memory.backlog(instance, query)
+    }
+
+    fn newest(
+        &self,
+        instance: InstanceId,
+        query: &ReplayQuery<'_>,
+        messages: u64,
+        bytes: u64,
+    ) -> Result<Pos, QueryError> {
+        self.memory.newest(instance, query, messages, bytes)
+    }
+
+    fn position_at(&self, instance: InstanceId, time: UnixMillis) -> Result<Pos, QueryError> {
+        self.memory.position_at(instance, time)
+    }
+
+    fn retained(
+        &self,
+        instance: InstanceId,
+        filter: &TopicFilter,
+        after: Option<&str>,
+        now: UnixMillis,
+        limit: usize,
+    ) -> Result<RetainedPage, QueryError> {
+        self.memory.retained(instance, filter, after, now, limit)
     }
 }

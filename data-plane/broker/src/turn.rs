@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
-use mqtt::{DecodeError, Packet, Publish};
+use mqtt::{DecodeError, Frame, Packet, Publish, kind};
 
 use crate::buckets::{Bucket, Micros};
 use crate::client::{Client, Ending, Pause};
@@ -43,6 +43,23 @@ enum Turn {
     Wait,
     /// It is no longer this worker's.
     Over,
+}
+
+/// What became of the next packet.
+enum Took {
+    /// It was taken, and the next one may be looked at.
+    It,
+    /// It was taken, and the next one may not be looked at now.
+    Last,
+    /// It stays unread.
+    Nothing,
+}
+
+impl Took {
+    #[inline]
+    const fn and(goes_on: bool) -> Self {
+        if goes_on { Self::It } else { Self::Last }
+    }
 }
 
 impl Worker {
@@ -177,12 +194,15 @@ impl Worker {
     fn take_packets(&self, client: &Rc<Client>, bytes: &[u8]) -> usize {
         let packet_bytes_max = client.instance.paces().packet_bytes_max;
         client.has_unread.set(false);
-        let mut aliased = self.aliased.take();
+        let mut aliased = String::new();
         let used = self.take_each(client, bytes, packet_bytes_max, &mut aliased);
-        self.aliased.replace(aliased);
+        if aliased.capacity() > 0 {
+            self.aliased.replace(aliased);
+        }
         used
     }
 
+    /// `aliased`: memory for the topic of a message that has an alias for it, borrowed when it is needed.
     fn take_each(
         &self,
         client: &Rc<Client>,
@@ -196,24 +216,24 @@ impl Worker {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return used,
                 Err(error) => {
-                    self.close(client, Ending::Refused(refusal_of(error)));
+                    self.refuse(client, error);
                     return bytes.len();
                 }
             };
-            used += frame.total;
-            let packet =
-                mqtt::decode(client.version, frame).map(|packet| name_topic(client, packet, aliased));
-            match packet {
-                Ok(packet) if self.awaits_log(client, &packet) => {
-                    used -= frame.total;
+            let took = match frame.kind() {
+                kind::PUBLISH => self.take_publish(client, frame, aliased),
+                kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
+                    self.take_acknowledgement(client, frame)
+                }
+                _ => self.take_other(client, frame),
+            };
+            match took {
+                Took::Nothing => break,
+                Took::Last => {
+                    used += frame.total;
                     break;
                 }
-                Ok(packet) => {
-                    if !self.take_packet(client, packet, frame.total) {
-                        break;
-                    }
-                }
-                Err(error) => self.close(client, Ending::Refused(refusal_of(error))),
+                Took::It => used += frame.total,
             }
             if client.is_ending() {
                 return bytes.len();
@@ -223,43 +243,123 @@ impl Worker {
         used
     }
 
-    /// Hands one packet to the session; the answer is whether the next one may be looked at now.
+    #[cold]
+    fn refuse(&self, client: &Rc<Client>, error: DecodeError) {
+        self.close(client, Ending::Refused(refusal_of(error)));
+    }
+
+    /// Hands a message to the session, and on. It is not moved: it is large.
     #[inline]
-    fn take_packet(&self, client: &Rc<Client>, packet: Packet<'_>, bytes: usize) -> bool {
-        let publish = if let Packet::Publish(publish) = &packet { Some(*publish) } else { None };
+    fn take_publish(&self, client: &Rc<Client>, frame: Frame<'_>, aliased: &mut String) -> Took {
+        let decoded = mqtt::decode_publish(client.version, frame);
+        let publish = match &decoded {
+            Ok(publish) => publish,
+            Err(error) => {
+                self.refuse(client, *error);
+                return Took::It;
+            }
+        };
+        let named;
+        let publish = if publish.topic.is_empty() {
+            named = self.name_topic(client, publish, aliased);
+            &named
+        } else {
+            publish
+        };
+        if self.awaits_log(client, publish) {
+            return Took::Nothing;
+        }
         #[cfg(test)]
-        assert!(publish.is_none_or(|publish| publish.topic != FAILS), "on purpose");
+        assert!(publish.topic != FAILS, "on purpose");
+        if publish.qos == Qos::ExactlyOnce && client.lasting().is_some() {
+            // That it was received is noted from here on, and must not go into a batch that the message does not fit in.
+            self.make_room_in_batch(record_bytes(publish, &client.client_id));
+        }
+        let mut sink = ClientSink::new(self, client, frame.total);
+        if let Some(session) = client.session.borrow_mut().as_mut() {
+            session.handle_publish(self.millis(), publish, &mut sink);
+        }
+        let (taken, wrote) = sink.done();
+        self.see_to(client, wrote);
+        let mut has_room = true;
+        if let Some(taken) = taken {
+            if publish.content.is_empty() {
+                self.pass_on(client, &taken, publish);
+            } else {
+                self.pass_on_content(client, &taken, publish);
+            }
+            // What is acknowledged next must have somewhere to go too.
+            has_room = taken.route.elsewhere == 0 || self.has_room(&client.instance);
+        }
+        // Also what was refused is paid for, or refusing it would cost the others their turns.
+        Took::and(self.pace_publish(client) && has_room)
+    }
+
+    /// Puts the topic into a message that has an alias for it. Where that stands for none it stays without one.
+    #[cold]
+    fn name_topic<'a>(&self, client: &Client, publish: &Publish<'a>, aliased: &'a mut String) -> Publish<'a> {
+        if aliased.capacity() == 0 {
+            *aliased = self.aliased.take();
+        }
+        aliased.clear();
+        let session = client.session.borrow();
+        let topic =
+            session.as_ref().zip(publish.topic_alias).and_then(|(it, alias)| it.topic_of_alias(alias));
+        aliased.push_str(topic.unwrap_or_default());
+        Publish { topic: aliased, ..*publish }
+    }
+
+    /// Hands what acknowledges a message to the session, in either direction.
+    #[inline]
+    fn take_acknowledgement(&self, client: &Rc<Client>, frame: Frame<'_>) -> Took {
+        match mqtt::decode_acknowledgement(client.version, frame) {
+            Ok((packet_id, reason)) => {
+                let mut sink = ClientSink::new(self, client, frame.total);
+                if let Some(session) = client.session.borrow_mut().as_mut() {
+                    let (now, kind) = (self.millis(), frame.kind());
+                    session.handle_acknowledgement(now, kind, packet_id, reason, &mut sink);
+                }
+                let (_, wrote) = sink.done();
+                self.see_to(client, wrote);
+            }
+            Err(error) => self.refuse(client, error),
+        }
+        Took::It
+    }
+
+    /// Hands any other packet to the session.
+    #[inline(never)]
+    fn take_other(&self, client: &Rc<Client>, frame: Frame<'_>) -> Took {
+        let packet = match mqtt::decode(client.version, frame) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.refuse(client, error);
+                return Took::It;
+            }
+        };
         let proves = matches!(packet, Packet::Auth(_));
         let subscribes = proves || matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
-        if let Some(publish) = publish.filter(|it| it.qos == Qos::ExactlyOnce && client.lasting().is_some()) {
-            // That it was received is noted from here on, and must not go into a batch that the message does not fit in.
-            self.make_room_in_batch(record_bytes(&publish, &client.client_id));
-        }
-        let mut sink = ClientSink::new(self, client, bytes);
+        let mut sink = ClientSink::new(self, client, frame.total);
         if let Some(session) = client.session.borrow_mut().as_mut() {
             session.handle(self.millis(), packet, &mut sink);
         }
-        let (taken, wrote) = sink.done();
+        let (_, wrote) = sink.done();
+        self.see_to(client, wrote);
+        if proves {
+            self.withdraw_ungranted(client);
+        }
+        Took::and(!subscribes || self.pace_subscribe(client))
+    }
+
+    /// What follows from a packet in any case.
+    #[inline]
+    fn see_to(&self, client: &Rc<Client>, wrote: bool) {
         if wrote {
             self.note_output(client);
         }
         if client.stored().is_some() {
             self.tend(client);
         }
-        let Some(publish) = publish else {
-            if proves {
-                self.withdraw_ungranted(client);
-            }
-            return !subscribes || self.pace_subscribe(client);
-        };
-        let mut has_room = true;
-        if let Some(taken) = taken {
-            self.with_plain_content(&publish, |publish| self.pass_on(client, &taken, publish));
-            // What is acknowledged next must have somewhere to go too.
-            has_room = taken.route.elsewhere == 0 || self.has_room(&client.instance);
-        }
-        // Also what was refused is paid for, or refusing it would cost the others their turns.
-        self.pace_publish(client) && has_room
     }
 
     /// Whether the client, and its instance, may go on publishing after what they have published.
@@ -312,24 +412,4 @@ fn is_writable(client: &Client, cx: &mut Context<'_>) -> bool {
 /// What a peer is told, or would be, of bytes that are no packet.
 pub(crate) const fn refusal_of(error: DecodeError) -> Refusal {
     error.refusal()
-}
-
-/// Puts the topic into a message that has an alias for it. Where that stands for none it stays without one.
-#[inline]
-fn name_topic<'a>(client: &Client, packet: Packet<'a>, aliased: &'a mut String) -> Packet<'a> {
-    if let Packet::Publish(publish) = &packet
-        && publish.topic.is_empty()
-    {
-        return named(client, *publish, aliased);
-    }
-    packet
-}
-
-#[cold]
-fn named<'a>(client: &Client, publish: Publish<'a>, aliased: &'a mut String) -> Packet<'a> {
-    aliased.clear();
-    let session = client.session.borrow();
-    let topic = session.as_ref().zip(publish.topic_alias).and_then(|(it, alias)| it.topic_of_alias(alias));
-    aliased.push_str(topic.unwrap_or_default());
-    Packet::Publish(Publish { topic: aliased, ..publish })
 }

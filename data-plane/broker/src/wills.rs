@@ -20,8 +20,8 @@ use crate::to_one;
 use crate::worker::Worker;
 
 impl Worker {
-    /// Publishes the will of a session whose client has been away for a while. It was granted when the client connected;
-    /// what that had to show is not kept.
+    /// Publishes the will of a session whose client has been away for a while. It was granted when the client went; what
+    /// that had to show is not kept.
     pub(crate) fn publish_kept_will(
         &self,
         instance: &Rc<LocalInstance>,

@@ -17,13 +17,15 @@ const TOPIC_BYTES_MIN: usize = 8;
 pub(crate) struct Theirs {
     /// The highest that it may use; what it was told.
     max: u16,
+    /// Longer topics are not held: whoever takes the messages refuses them.
+    topic_bytes_max: u16,
     /// By alias, from 1 on; as long as the highest that was used.
     topics: Vec<Option<Arc<str>>>,
 }
 
 impl Theirs {
-    pub(crate) const fn new(max: u16) -> Self {
-        Self { max, topics: Vec::new() }
+    pub(crate) const fn new(max: u16, topic_bytes_max: u16) -> Self {
+        Self { max, topic_bytes_max, topics: Vec::new() }
     }
 
     pub(crate) fn find(&self, alias: NonZeroU16) -> Option<&str> {
@@ -31,7 +33,8 @@ impl Theirs {
     }
 
     /// The topic of a message that came with an alias: the one that it stands for, or the one it stands for from now on.
-    /// Above the maximum it is refused [MQTT-3.3.2-9], and so is one without a topic that stands for none.
+    /// Above the maximum it is refused [MQTT-3.3.2-9], and so is one without a topic that stands for none. After a topic
+    /// that is too long it stands for none.
     pub(crate) fn resolve(&mut self, alias: NonZeroU16, topic: &str) -> Result<Arc<str>, Refusal> {
         if alias.get() > self.max {
             return Err(Refusal::TopicAliasInvalid);
@@ -43,6 +46,12 @@ impl Theirs {
         }
         if let Some(known) = known.filter(|known| ***known == *topic) {
             return Ok(Arc::clone(known));
+        }
+        if topic.len() > usize::from(self.topic_bytes_max) {
+            if let Some(slot) = self.topics.get_mut(at) {
+                *slot = None;
+            }
+            return Ok(topic.into());
         }
         if at >= self.topics.len() {
             self.topics.resize(at + 1, None);
@@ -125,7 +134,7 @@ mod tests {
     /// [MQTT-3.3.2-8], [MQTT-3.3.2-9], [MQTT-3.3.2-10], [MQTT-3.3.2-12]
     #[test]
     fn an_alias_stands_for_the_last_topic_that_it_came_with() {
-        let mut theirs = Theirs::new(3);
+        let mut theirs = Theirs::new(3, 9);
         assert_eq!(theirs.resolve(alias(1), ""), Err(Refusal::ProtocolError));
         for (number, topic, meant) in [
             (1, "a", "a"),
@@ -140,7 +149,19 @@ mod tests {
         }
         assert_eq!(theirs.resolve(alias(2), ""), Err(Refusal::ProtocolError));
         assert_eq!(theirs.resolve(alias(4), "a"), Err(Refusal::TopicAliasInvalid));
-        assert_eq!(Theirs::new(0).resolve(alias(1), "a"), Err(Refusal::TopicAliasInvalid));
+        assert_eq!(Theirs::new(0, 9).resolve(alias(1), "a"), Err(Refusal::TopicAliasInvalid));
+    }
+
+    /// It goes on to be refused, and no client has us hold it.
+    #[test]
+    fn a_topic_that_is_too_long_is_not_held() {
+        let mut theirs = Theirs::new(3, 4);
+        assert_eq!(theirs.resolve(alias(3), "a/b/c").as_deref(), Ok("a/b/c"));
+        assert!(theirs.topics.is_empty());
+        assert_eq!(theirs.resolve(alias(2), "a/bc").as_deref(), Ok("a/bc"));
+        assert_eq!(theirs.resolve(alias(2), "a/b/c").as_deref(), Ok("a/b/c"));
+        assert_eq!(theirs.find(alias(2)), None);
+        assert_eq!(theirs.resolve(alias(2), ""), Err(Refusal::ProtocolError));
     }
 
     #[test]

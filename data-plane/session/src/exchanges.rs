@@ -39,13 +39,25 @@ struct Owed {
     is_due: bool,
 }
 
+impl Owed {
+    /// Whether the message counts for the quota by this: one of QoS 2 that was taken counts until it is released, one that
+    /// is refused until the client is told [MQTT-4.9.0-2].
+    const fn is_counted(self) -> bool {
+        match self.acknowledgement {
+            Acknowledgement::Ack => true,
+            Acknowledgement::Rec => matches!(self.answer, Answer::Refused(_)),
+            Acknowledgement::RecAgain => false,
+        }
+    }
+}
+
 /// There once a client has used QoS 2, or an acknowledgement had to wait.
 #[derive(Default, Debug)]
 pub(crate) struct Exchanges {
     /// In the order of the messages.
     owed: VecDeque<Owed>,
-    /// How many of them are of QoS 1.
-    owed_once: usize,
+    /// How many of them count for the quota.
+    owed_counted: usize,
     /// Messages of QoS 2 that have come on this connection and are not released. Of a lasting session it is kept beside
     /// the identifiers themselves, and in 5.0 alone: what came on an earlier connection counts for no quota.
     received: BTreeSet<PacketId>,
@@ -63,7 +75,7 @@ impl Exchanges {
     /// Messages of QoS 1 and 2 that have come on this connection and are not acknowledged to the end
     /// [MQTT-3.3.4-7].
     pub(crate) fn quota_used(&self) -> usize {
-        self.owed_once + self.received.len()
+        self.owed_counted + self.received.len()
     }
 
     pub(crate) fn owe(
@@ -73,8 +85,9 @@ impl Exchanges {
         answer: Answer,
         is_due: bool,
     ) {
-        self.owed_once += usize::from(acknowledgement == Acknowledgement::Ack);
-        self.owed.push_back(Owed { packet_id, acknowledgement, answer, is_due });
+        let owed = Owed { packet_id, acknowledgement, answer, is_due };
+        self.owed_counted += usize::from(owed.is_counted());
+        self.owed.push_back(owed);
     }
 
     /// The acknowledgement of a message may be sent, once those before it were. With the same identifier twice it is
@@ -91,7 +104,9 @@ impl Exchanges {
     pub(crate) fn make_refused(&mut self, packet_id: PacketId, refusal: Refusal) -> Option<Acknowledgement> {
         let waiting = self.owed.iter_mut().find(|owed| owed.packet_id == packet_id && !owed.is_due)?;
         waiting.is_due = true;
+        self.owed_counted -= usize::from(waiting.is_counted());
         waiting.answer = Answer::Refused(refusal);
+        self.owed_counted += usize::from(waiting.is_counted());
         Some(waiting.acknowledgement)
     }
 
@@ -116,13 +131,14 @@ impl Exchanges {
     #[inline]
     fn pop(&mut self) {
         if let Some(owed) = self.owed.pop_front() {
-            self.owed_once -= usize::from(owed.acknowledgement == Acknowledgement::Ack);
+            self.owed_counted -= usize::from(owed.is_counted());
         }
     }
 
     /// Whether an acknowledgement of this kind is owed.
     pub(crate) fn owes(&self, packet_id: PacketId, acknowledgement: Acknowledgement) -> bool {
-        self.owed.iter().any(|owed| owed.packet_id == packet_id && owed.acknowledgement == acknowledgement)
+        let is_it = |owed: &Owed| owed.packet_id == packet_id && owed.acknowledgement == acknowledgement;
+        !self.owed.is_empty() && self.owed.iter().any(is_it)
     }
 
     pub(crate) fn unreleased(&self) -> usize {

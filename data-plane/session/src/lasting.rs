@@ -21,7 +21,7 @@ pub(crate) use changes::{Changes, Stamp};
 pub use document::RestoreError;
 pub use due::Due;
 pub(crate) use sending::{Flight, Sending, Step};
-pub(crate) use subscriptions::{Grant, Subscriptions, is_shared};
+pub(crate) use subscriptions::{Grant, Subscriptions, is_shared, is_wild};
 
 use crate::Will;
 use crate::granted::{Granted, Special};

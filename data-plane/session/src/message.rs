@@ -36,16 +36,6 @@ pub(crate) struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// The form at this [place](Message::place).
-    pub(crate) fn shared(at: usize) -> Self {
-        let qos = match at % RETAINED {
-            0 => Qos::AtMostOnce,
-            1 => Qos::AtLeastOnce,
-            _ => Qos::ExactlyOnce,
-        };
-        Self { is_v5: at >= V5, qos, retain: at % V5 >= RETAINED, alias: None, ids: &[] }
-    }
-
     /// Where the form is that it shares with others; `None`: it is its own.
     fn place(&self) -> Option<usize> {
         if self.alias.is_some() || !self.ids.is_empty() {
@@ -253,20 +243,29 @@ impl Message<'_> {
         self.is_kept || as_published && self.was_retain
     }
 
-    /// Where the form is that all receivers of a version and QoS share who ask for nothing more.
+    /// The packet that all receivers of a version and QoS share who ask for nothing more.
     #[inline]
-    pub(crate) fn place(&self, version: Version, qos: Qos) -> usize {
+    pub(crate) fn shared_form(&mut self, version: Version, qos: Qos) -> &PublishForm {
         let kept = if self.is_kept { RETAINED } else { 0 };
-        usize::from(qos.bits()) + kept + if version.is_v5() { V5 } else { 0 }
-    }
-
-    /// The packet at a place.
-    #[inline]
-    pub(crate) fn shared_form(&mut self, at: usize) -> &PublishForm {
+        let at = usize::from(qos.bits()) + kept + if version.is_v5() { V5 } else { 0 };
         if self.rendered & 1 << at == 0 {
-            return self.render(Some(at), &Shape::shared(at));
+            self.render_shared(at, version, qos);
         }
         &self.rendering.forms[at]
+    }
+
+    fn render_shared(&mut self, at: usize, version: Version, qos: Qos) {
+        let is_plain = self.expires_at.is_none() && (self.content.is_empty() || !version.is_v5());
+        if !is_plain {
+            let (is_v5, retain) = (version.is_v5(), self.is_kept);
+            self.render(Some(at), &Shape { is_v5, qos, retain, alias: None, ids: &[] });
+            return;
+        }
+        self.rendered |= 1 << at;
+        let form = &mut self.rendering.forms[at];
+        // A failure leaves the form empty, which is how the caller learns of it.
+        let _ = form.render_plain(version, self.topic, qos, self.is_kept, self.payload);
+        self.rendering.is_used |= form.size_bytes() > KEPT_BYTES_MAX;
     }
 
     /// The packet in a form; empty when it is not to be sent: when it is too long to be said at all, or over.
@@ -313,6 +312,7 @@ impl Message<'_> {
         kept
     }
 
+    #[inline(never)]
     fn render(&mut self, at: Option<usize>, shape: &Shape<'_>) -> &PublishForm {
         let form = match at {
             None => &mut self.rendering.own,

@@ -15,7 +15,7 @@ use std::num::NonZeroU16;
 use contract::refusal::Refusal;
 use contract::topic::TopicFilter;
 use engine::Pos;
-use mqtt::{Disconnect, Packet, ReasonCode, Version, encode};
+use mqtt::{Disconnect, Packet, PacketId, Publish, ReasonCode, Version, encode, kind};
 
 use crate::aliases::{Alias, Ours, Theirs};
 use crate::bounds::Bounds;
@@ -132,6 +132,8 @@ pub struct Session {
     /// Those that end with the connection: of a clean session all, of a lasting one its replays. Ordered, so that what
     /// is done for each of them is done in the same order everywhere.
     subscriptions: BTreeMap<TopicFilter, Granted>,
+    /// How many of them are no plain topics.
+    wild: u32,
     will: Option<Box<Will>>,
     /// There while the client has messages of groups unacknowledged.
     shared: Option<Box<Shared>>,
@@ -157,7 +159,7 @@ impl Session {
                 receive_max: settings.receive_max,
                 expiry_secs_max: settings.expiry_secs_max,
                 ends_with_connection: true,
-                theirs: Theirs::new(settings.server_alias_max),
+                theirs: Theirs::new(settings.server_alias_max, bounds.topic_bytes_max),
                 ours: Ours::new(client.topic_alias_max),
             })
         });
@@ -174,6 +176,7 @@ impl Session {
             outbox: None,
             exchanges: None,
             subscriptions: BTreeMap::new(),
+            wild: 0,
             will,
             shared: None,
             attached: None,
@@ -182,28 +185,68 @@ impl Session {
     }
 
     /// One packet of the client. After a close every further packet is ignored.
-    #[inline]
     pub fn handle(&mut self, now: Millis, packet: Packet<'_>, sink: &mut impl Sink) {
         if self.closed.is_some() {
             return;
         }
         self.heard_at = now;
         match packet {
-            Packet::Publish(publish) => self.on_publish(&publish, sink),
-            // A client may say that it did not take it; it is acknowledged all the same [MQTT-4.4.0-2].
-            Packet::PubAck(packet_id, _) => self.on_puback(packet_id, sink),
+            Packet::Publish(publish) => self.handle_publish(now, &publish, sink),
+            Packet::PubAck(packet_id, reason) => {
+                self.handle_acknowledgement(now, kind::PUBACK, packet_id, reason, sink);
+            }
+            Packet::PubRec(packet_id, reason) => {
+                self.handle_acknowledgement(now, kind::PUBREC, packet_id, reason, sink);
+            }
+            Packet::PubRel(packet_id, reason) => {
+                self.handle_acknowledgement(now, kind::PUBREL, packet_id, reason, sink);
+            }
+            Packet::PubComp(packet_id, reason) => {
+                self.handle_acknowledgement(now, kind::PUBCOMP, packet_id, reason, sink);
+            }
             Packet::Subscribe(subscribe) => self.on_subscribe(subscribe, sink),
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(&unsubscribe, sink),
             Packet::PingReq => encode::pingresp(sink.output()),
             Packet::Disconnect(disconnect) => self.on_disconnect(&disconnect, sink),
-            Packet::PubRec(packet_id, reason) => self.on_pubrec(packet_id, reason.is_error(), sink),
-            Packet::PubRel(packet_id, _) => self.on_pubrel(packet_id, sink),
-            Packet::PubComp(packet_id, _) => self.on_pubcomp(packet_id, sink),
             Packet::Auth(auth) => {
                 if let Err(refusal) = sink.auth(&auth) {
                     self.refuse(refusal, sink);
                 }
             }
+        }
+    }
+
+    /// A PUBLISH of the client: [`handle`](Self::handle) without moving the message.
+    #[inline]
+    pub fn handle_publish(&mut self, now: Millis, publish: &Publish<'_>, sink: &mut impl Sink) {
+        if self.closed.is_none() {
+            self.heard_at = now;
+            self.on_publish(publish, sink);
+        }
+    }
+
+    /// A PUBACK, PUBREC, PUBREL or PUBCOMP of the client, as `kind` says: [`handle`](Self::handle) without the packet
+    /// around it. Any other kind is passed over.
+    #[inline]
+    pub fn handle_acknowledgement(
+        &mut self,
+        now: Millis,
+        kind: u8,
+        packet_id: PacketId,
+        reason: ReasonCode,
+        sink: &mut impl Sink,
+    ) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.heard_at = now;
+        match kind {
+            // A client may say that it did not take it; it is acknowledged all the same [MQTT-4.4.0-2].
+            kind::PUBACK => self.on_puback(packet_id, sink),
+            kind::PUBREC => self.on_pubrec(packet_id, reason.is_error(), sink),
+            kind::PUBREL => self.on_pubrel(packet_id, sink),
+            kind::PUBCOMP => self.on_pubcomp(packet_id, sink),
+            _ => debug_assert!(false, "an acknowledgement"),
         }
     }
 
@@ -272,6 +315,17 @@ impl Session {
         match &self.attached {
             None => self.in_flight.count(),
             Some(attached) => u16::try_from(attached.lasting.sending.open()).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// So many of them may be there at one time: as many as the client's bounds and the client itself allow
+    /// [MQTT-3.3.4-9]. 1 at least.
+    #[inline]
+    #[must_use]
+    pub fn window(&self) -> u16 {
+        match &self.attached {
+            None => self.bounds.in_flight_max,
+            Some(attached) => u16::try_from(attached.window).unwrap_or(u16::MAX),
         }
     }
 

@@ -96,7 +96,8 @@ pub trait Sink {
     /// The time of day, as it is told to nobody and only compared: whether messages that wait for the client are over.
     fn unix_now(&self) -> UnixMillis;
 
-    /// A message that waited for an acknowledgement and was counted then will not be sent after all.
+    /// A message that waited, for an acknowledgement or for its identifier to be safe, and was counted then, will not be
+    /// sent after all.
     fn dropped_waiting(&mut self, _why: DropReason, _bytes: u32) {}
 
     /// Whether a message of the log was published by this client, by what [`Envelope::publisher`](engine::Envelope) says.

@@ -14,7 +14,7 @@ use session::{Group, GroupPage, Message};
 
 use super::mail::{Handed, Mail};
 use super::member::Outcome;
-use super::registry::{MemberKey, SharedGroup};
+use super::registry::{Member, MemberKey, SharedGroup};
 use crate::instances::Instance;
 use crate::local_instance::LocalInstance;
 use crate::metrics::DropReason;
@@ -22,13 +22,52 @@ use crate::queue::Queue;
 use crate::schedule::Timer;
 use crate::worker::Worker;
 
+/// After how many milliseconds a message is read again that is too large for those who have room.
+const TOO_LARGE_MILLIS: u64 = 50;
+
+/// The members for which one message is too large, passed over for as long as it is handed out.
+struct TooSmall<'a> {
+    home: &'a Home,
+    members: Vec<MemberKey>,
+}
+
+impl<'a> TooSmall<'a> {
+    const fn of(home: &'a Home) -> Self {
+        Self { home, members: Vec::new() }
+    }
+
+    /// Whether it is too large for this one, which is not chosen again for it.
+    fn pass_by(&mut self, member: MemberKey, message: &mut Message<'_>) -> bool {
+        if !self.home.is_limited.get() || self.home.fits(member, message) {
+            return false;
+        }
+        self.home.core.borrow_mut().set_full(member);
+        self.members.push(member);
+        true
+    }
+}
+
+impl Drop for TooSmall<'_> {
+    fn drop(&mut self) {
+        let mut core = self.home.core.borrow_mut();
+        for member in &self.members {
+            // They were chosen, and so have room.
+            core.has_room(*member);
+        }
+    }
+}
+
 /// One group at its home.
 pub(crate) struct Home {
     pub(crate) group: Arc<SharedGroup>,
     pub(crate) instance: Rc<LocalInstance>,
     pub(super) core: RefCell<Group<MemberKey>>,
     /// The connected members, as they were when `seen` was the group's version.
-    granted: RefCell<BTreeMap<MemberKey, Qos>>,
+    members: RefCell<BTreeMap<MemberKey, Member>>,
+    /// There are messages that are too large for some of them.
+    is_limited: Cell<bool>,
+    /// The largest window among them.
+    pub(super) window: Cell<u16>,
     seen: Cell<Option<u64>>,
     /// The epoch of the rules that say whose turn it is.
     epoch: Cell<Option<u64>>,
@@ -77,11 +116,25 @@ impl Home {
 
     /// Connected members, as far as is known here.
     fn connected(&self) -> usize {
-        self.granted.borrow().len()
+        self.members.borrow().len()
     }
 
     fn granted_to(&self, member: MemberKey) -> Qos {
-        self.granted.borrow().get(&member).copied().unwrap_or(Qos::AtMostOnce)
+        self.members.borrow().get(&member).map_or(Qos::AtMostOnce, |member| member.granted.qos())
+    }
+
+    /// Whether a message is not too large for a member.
+    fn fits(&self, member: MemberKey, message: &mut Message<'_>) -> bool {
+        let members = self.members.borrow();
+        let member = members.get(&member).filter(|member| member.is_limited());
+        member.is_none_or(|member| message.fits_share(member.granted, member.packet_bytes_max))
+    }
+
+    /// Whether a message is not too large for every one of them.
+    fn fits_somebody(&self, message: &mut Message<'_>) -> bool {
+        let members = self.members.borrow();
+        let mut members = members.values();
+        members.any(|it| !it.is_limited() || message.fits_share(it.granted, it.packet_bytes_max))
     }
 
     /// Takes over who its members are, if that has changed. The answer is whether they have a lasting session now and had
@@ -97,12 +150,16 @@ impl Home {
         }
         let members = self.group.members();
         self.seen.set(Some(members.version));
-        let window = u16::try_from(self.instance.paces().in_flight_max).unwrap_or(u16::MAX);
-        self.core.borrow_mut().set_members(members.connected.iter().map(|&(key, _)| (key, window)));
+        let window_max = u16::try_from(self.instance.paces().in_flight_max).unwrap_or(u16::MAX);
+        let window = |member: &Member| window_max.min(member.receive_max);
+        let connected = &members.connected;
+        self.window.set(connected.iter().map(|(_, it)| window(it)).max().unwrap_or(1));
+        self.is_limited.set(connected.iter().any(|(_, it)| it.is_limited()));
+        self.core.borrow_mut().set_members(connected.iter().map(|(key, it)| (*key, window(it))));
         self.unreachable.borrow_mut().retain(|key| members.connected.iter().any(|(it, _)| it == key));
         self.is_over.set(members.is_none());
         let connected = members.connected.into_iter().collect();
-        if self.granted.replace(connected).is_empty() {
+        if self.members.replace(connected).is_empty() {
             // What has come while nobody was there is held to the bounds of a queue.
             self.queue.check_next();
         }
@@ -139,7 +196,9 @@ impl Worker {
             group: Arc::clone(group),
             instance: Rc::clone(instance),
             core: RefCell::new(core),
-            granted: RefCell::default(),
+            members: RefCell::default(),
+            is_limited: Cell::new(false),
+            window: Cell::new(1),
             seen: Cell::new(None),
             epoch: Cell::new(None),
             is_lasting: Cell::new(false),
@@ -290,20 +349,33 @@ impl Worker {
     /// A message that is in no log goes to one member at once, or to nobody.
     fn relay_to_group(&self, home: &Home, message: &mut Message<'_>, qos: Qos) {
         let members_max = home.connected();
+        let mut too_small = TooSmall::of(home);
         for _ in 0..members_max {
             let Some(member) = home.core.borrow_mut().choose_unlogged() else { break };
+            if too_small.pass_by(member, message) {
+                continue;
+            }
             match self.hand_to(home, member, None, message, qos) {
                 Outcome::Taken | Outcome::Done | Outcome::Lost => return,
                 missed @ (Outcome::NoRoom | Outcome::NoWay) => self.pass_by(home, member, missed),
             }
         }
-        home.instance.counts.dropped(DropReason::SharedNoMember, 1);
+        let is_too_large = !too_small.members.is_empty() && !home.fits_somebody(message);
+        let why = if is_too_large { DropReason::ClientPacketBytes } else { DropReason::SharedNoMember };
+        home.instance.counts.dropped(why, 1);
     }
 
-    /// Hands a message of the log to a member; false: none has room.
+    /// Hands a message of the log to a member; false: none has room. One that is too large for some is for the others,
+    /// and waits for them; nobody's is what is too large for all.
     pub(super) fn hand_out(&self, home: &Home, pos: Pos, message: &mut Message<'_>, qos: Qos) -> bool {
+        let mut too_small = TooSmall::of(home);
         loop {
-            let Some(member) = home.core.borrow_mut().choose(pos) else { return false };
+            let Some(member) = home.core.borrow_mut().choose(pos) else {
+                return self.leave_too_large(home, pos, message, &too_small);
+            };
+            if too_small.pass_by(member, message) {
+                continue;
+            }
             match self.hand_to(home, member, Some(pos), message, qos) {
                 Outcome::Taken => {
                     home.core.borrow_mut().sent(pos, member);
@@ -322,6 +394,28 @@ impl Worker {
                 missed @ (Outcome::NoRoom | Outcome::NoWay) => self.pass_by(home, member, missed),
             }
         }
+    }
+
+    /// Nobody has room for a message of the log, or those who have do not take one so large; true: no member does, and it
+    /// is passed over.
+    fn leave_too_large(
+        &self,
+        home: &Home,
+        pos: Pos,
+        message: &mut Message<'_>,
+        too_small: &TooSmall<'_>,
+    ) -> bool {
+        if too_small.members.is_empty() {
+            return false;
+        }
+        if home.fits_somebody(message) {
+            // There is room, only not for this one: it is not read over and over until there is.
+            home.rests_until.set(self.millis().0 + TOO_LARGE_MILLIS);
+            return false;
+        }
+        home.instance.counts.dropped(DropReason::ClientPacketBytes, 1);
+        home.core.borrow_mut().pass_over(pos);
+        true
     }
 
     /// A member cannot get a message: others are asked until it says that it can, or there is room on the way to it.

@@ -147,7 +147,13 @@ impl Worker {
     ) -> Result<(), Refusal> {
         let instance = &client.instance;
         let connection = Some((self.id, client.key));
-        let member = Member { connection, granted: granted.qos(), is_lasting: client.lasting().is_some() };
+        let member = Member {
+            connection,
+            granted,
+            receive_max: client.receive_max,
+            packet_bytes_max: client.packet_bytes_max,
+            is_lasting: client.lasting().is_some(),
+        };
         let group = instance.shared.join_group(wanted, &client.client_id, member, bounds, start)?;
         client.stored_or_new().joined.add(&group, granted);
         self.tell_home(instance, &group);

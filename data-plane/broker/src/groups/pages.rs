@@ -28,7 +28,7 @@ impl Worker {
         // Half a window at a time: a page for each acknowledgement would cost more than what it brings.
         let (credit, is_worth) = {
             let core = home.core.borrow();
-            let half = home.instance.paces().in_flight_max.div_ceil(2);
+            let half = usize::from(home.window.get().div_ceil(2));
             let open = core.in_flight() + core.returned();
             (core.credit(), core.credit() >= half.min(GROUP_OPEN_MAX.saturating_sub(open).max(1)))
         };

@@ -12,7 +12,7 @@ use contract::topic::TopicFilter;
 use engine::Pos;
 use foldhash::fast::RandomState;
 use router::{ClientKey, Subscriber, WorkerId};
-use session::{Group, Millis};
+use session::{Granted, Group, Millis};
 
 use crate::instances::Instance;
 use crate::keys;
@@ -36,8 +36,31 @@ pub(crate) struct GroupText<'a> {
 pub(crate) struct Member {
     /// None: its lasting session is kept, and it is away.
     pub(crate) connection: Option<MemberKey>,
-    pub(crate) granted: Qos,
+    pub(crate) granted: Granted,
+    /// As many messages unacknowledged as its client takes.
+    pub(crate) receive_max: u16,
+    /// The largest packet that its client takes; the largest number: any.
+    pub(crate) packet_bytes_max: u32,
     pub(crate) is_lasting: bool,
+}
+
+impl Member {
+    /// One whose lasting session is kept, and that is away.
+    const fn away(granted: Qos) -> Self {
+        let granted = Granted::of(granted);
+        Self {
+            connection: None,
+            granted,
+            receive_max: u16::MAX,
+            packet_bytes_max: u32::MAX,
+            is_lasting: true,
+        }
+    }
+
+    /// Whether there are messages that are too large for it.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.packet_bytes_max < u32::MAX
+    }
 }
 
 /// What an instance may have.
@@ -75,7 +98,7 @@ pub(crate) struct SharedGroup {
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     pub(crate) version: u64,
-    pub(crate) connected: Vec<(MemberKey, Qos)>,
+    pub(crate) connected: Vec<(MemberKey, Member)>,
     pub(crate) away: u64,
     /// Some of them have lasting sessions.
     pub(crate) has_lasting: bool,
@@ -102,7 +125,7 @@ impl SharedGroup {
         for member in members.values() {
             found.has_lasting |= member.is_lasting;
             match member.connection {
-                Some(key) => found.connected.push((key, member.granted)),
+                Some(key) => found.connected.push((key, *member)),
                 None => found.away += 1,
             }
         }
@@ -227,8 +250,8 @@ impl Instance {
     ) -> Result<(Arc<SharedGroup>, bool), Refusal> {
         let mut restored = None;
         for (client_id, granted) in members {
-            let member = Member { connection: None, granted, is_lasting: true };
-            restored = Some(self.join_group(wanted, &client_id, member, GroupBounds::NONE, |_| since)?);
+            let bounds = GroupBounds::NONE;
+            restored = Some(self.join_group(wanted, &client_id, Member::away(granted), bounds, |_| since)?);
         }
         let group = restored.ok_or(Refusal::InternalError)?;
         let read = document.map(|document| Group::restore(document, group.start, now));

@@ -48,11 +48,10 @@ impl Worker {
 
     /// What is to be looked up next: of the first that is behind and for which there is room.
     fn next_wanted(&self, client: &Client, replays: &mut Replays) -> Option<PastWanted> {
-        let window = client.instance.paces().in_flight_max;
-        let (open, waiting) = {
+        let (window, open, waiting) = {
             let session = client.session.borrow();
             let session = session.as_ref()?;
-            (usize::from(session.in_flight()), session.waiting())
+            (usize::from(session.window()), usize::from(session.in_flight()), session.waiting())
         };
         let room = window.saturating_sub(open);
         // Half a window at a time: a page for each acknowledgement would cost more than what it brings.
@@ -175,7 +174,7 @@ impl Worker {
             && client.outbound.has_some(now, &paces.client_out);
         let mut session = client.session.borrow_mut();
         let Some(session) = session.as_mut().filter(|_| takes_more) else { return false };
-        let is_full = session.waiting() > 0 || usize::from(session.in_flight()) >= paces.in_flight_max;
+        let is_full = session.waiting() > 0 || session.in_flight() >= session.window();
         if is_full && qos.min(wanted.qos()) != Qos::AtMostOnce {
             return false;
         }

@@ -14,7 +14,7 @@ use engine::{HistoryQuery, HistoryRules, RefusedWhy};
 use mqtt::{Connect, Will};
 use uuid::Uuid;
 
-use super::WORKERS;
+use super::{WORKERS, v5_client};
 use crate::DropReason;
 use crate::api_publish::{ApiPublish, PublishError, Published};
 use crate::clock::unix_now;
@@ -463,5 +463,21 @@ async fn one_instances_stored_messages_are_not_heard_in_another() {
         fixture.client(1, "mouth").await.publish_acknowledged("up/x", "secret").await;
         fixture.client(2, "bell").await.publish_acknowledged("bell", "ding").await;
         assert_eq!(stranger.payloads_until("ding").await, [""; 0]);
+    }
+}
+
+/// In 5.0 it is told so, at once, and goes on.
+#[tokio::test]
+async fn who_is_told_that_a_message_was_not_stored_is_told_at_once() {
+    for workers in WORKERS {
+        let fixture = given(workers).start();
+        let mut mouth = v5_client(&fixture, "mouth").await;
+        for (qos, answer) in [(AtLeastOnce, "puback"), (ExactlyOnce, "pubrec")] {
+            fixture.log.lose(true);
+            let packet_id = mouth.publish("up/x", "lost", qos).await;
+            assert_eq!(mouth.next().await, format!("{answer} {packet_id} 0x83"));
+            fixture.log.lose(false);
+        }
+        assert_eq!(mouth.ping().await, "pingresp");
     }
 }

@@ -4,7 +4,7 @@ use contract::claims::TokenClaims;
 use contract::feed::{CredentialDocument, Document};
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce};
 use contract::refusal::Refusal;
-use mqtt::{Auth, Connect, ConnectProperties, ReasonCode, Version};
+use mqtt::{Auth, Connect, ConnectProperties, ReasonCode, Version, Will};
 
 use super::WORKERS;
 use super::versions::{connected, v5};
@@ -269,11 +269,13 @@ async fn what_is_wrong_in_a_new_proof_sends_the_client_away() {
     let fixture = Given::workers(1).with(Document::Credential(credential(1, "meter", ALL))).start();
     let token = fixture.sign(&claims(1, "car"));
     let of_subject = TokenClaims { client_id: None, subject: Some("car".into()), ..claims(1, "car") };
+    let of_another = TokenClaims { subject: Some("fleet".into()), ..claims(1, "car") };
     let expired = TokenClaims { exp: unix_now().secs() - 1, ..claims(1, "car") };
     let wrong = [
         fixture.sign(&claims(1, "bus")),
         fixture.sign(&claims(2, "car")),
         fixture.sign(&of_subject),
+        fixture.sign(&of_another),
         fixture.sign(&expired),
         "no token".into(),
         String::new(),
@@ -341,4 +343,32 @@ async fn a_client_of_scram_goes_with_its_credential() {
     assert_eq!(meter.next().await, "disconnect 0x98 credential_disabled");
     let (_, answered) = prove(&fixture, "any", "n,,", "n=meter,r=abc", PASSWORD).await;
     assert_eq!(answered, "connack 0x87 credential_disabled");
+}
+
+/// A will that waits is published with the rights that its client had when it went.
+#[tokio::test]
+async fn a_will_that_waits_is_held_to_the_next_token() {
+    const NO_WILLS: &str = r#"[{"actions":["publish"],"topic_filter":"up/#","qos_max":2}]"#;
+    for workers in WORKERS {
+        let fixture = Fixture::start(workers);
+        let mut ear = fixture.client(1, "ear").await;
+        assert_eq!(ear.subscribe(&[("will/#", AtMostOnce)]).await, "0");
+        for (client_id, grants_now) in [("narrow", NO_WILLS), ("wide", ALL)] {
+            let token = fixture.sign(&claims(1, client_id));
+            let connect = by(client_id, "token", Some(token.as_bytes()));
+            let properties = ConnectProperties { session_expiry_secs: 3_600, ..connect.properties };
+            let topic = format!("will/{client_id}");
+            let will = Some(Will { topic: &topic, payload: b"gone", delay_secs: 1, ..Will::default() });
+            let (mut peer, _) = connected(&fixture, &Connect { properties, will, ..connect }).await;
+            let next = fixture.sign(&TokenClaims { grants: grants(grants_now), ..claims(1, client_id) });
+            send_auth(&mut peer, ReasonCode::Reauthenticate, "token", Some(next.as_bytes())).await;
+            assert_eq!(peer.next().await, "auth 0x00");
+            drop(peer);
+            wait_for("its end", async || fixture.broker.connections() == 1).await;
+        }
+        // That of the first would have come before.
+        assert_eq!(ear.next().await, "publish 0 will/wide gone", "{workers} workers");
+        fixture.wait_refused(Refusal::WillNotAuthorized, 1).await;
+        assert_eq!(ear.ping().await, "pingresp");
+    }
 }

@@ -3,11 +3,11 @@
 use contract::claims::TokenClaims;
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use contract::refusal::Refusal;
-use mqtt::{ContentWriter, Options, Publish};
+use mqtt::{Connect, ContentWriter, Options, Publish};
 
 use super::WORKERS;
-use super::properties::{client, lasting};
-use super::versions::{connected, v5};
+use super::properties::{client, lasting, may_all};
+use super::versions::{connected, kept, v5};
 use crate::api_publish::PublishError;
 use crate::testing::{Fixture, Given, claims, grants, instance_id, publication, wait_for};
 
@@ -167,5 +167,61 @@ async fn an_application_reaches_one_client_and_knows_whether_it_did() {
         let kept = publication(b"go", AtLeastOnce, true);
         let refused = control.publish(instance_id(1), "up/p2p/pump", kept, "").await;
         assert_eq!(refused, Err(PublishError::Refused(Refusal::NotAuthorized)));
+    }
+}
+
+/// [MQTT-3.2.0-1]: also where CONNACK waits until the session before is deleted.
+#[tokio::test]
+async fn it_comes_behind_the_connack_of_a_new_session() {
+    for workers in WORKERS {
+        let fixture = Fixture::start(workers);
+        let mut mouth = fixture.client(1, "mouth").await;
+        let token = fixture.sign(&may_all("ear"));
+        lasting(&fixture, "ear", false).await.leave().await;
+        wait_for("the session", async || !fixture.log.keys(instance_id(1), "p/").is_empty()).await;
+        fixture.log.hold();
+        mouth.publish("up/p2p/ear", "early", AtLeastOnce).await;
+        fixture.log.wait_held(1).await;
+        let mut ear = fixture.peer().await;
+        ear.connect(&Connect { clean_start: true, ..kept("ear", &token, 3_600) }).await;
+        wait_for("the newcomer", async || fixture.broker.connections() == 2).await;
+        fixture.log.release();
+        assert_eq!(ear.next().await, "connack 0", "{workers} workers");
+        assert_eq!(ear.take().await, "publish 1 up/p2p/ear early");
+        assert_eq!(mouth.next().await, "puback 1");
+        mouth.publish_acknowledged("up/p2p/ear", "later").await;
+        assert_eq!(ear.take().await, "publish 1 up/p2p/ear later");
+        assert_eq!(ear.ping().await, "pingresp");
+    }
+}
+
+/// The log shows it to workers that know nothing of its receiver.
+#[tokio::test]
+async fn one_that_came_is_not_counted_as_for_nobody() {
+    for workers in WORKERS {
+        let fixture = Fixture::start(workers);
+        let mut ears = Vec::new();
+        for at in 0..6 {
+            let mut ear = fixture.lasting_client(&format!("ear-{at}"), false).await;
+            assert_eq!(ear.subscribe(&[("mark", AtLeastOnce)]).await, "1");
+            ears.push(ear);
+        }
+        let mut mouth = fixture.client(1, "mouth").await;
+        fixture.log.hold();
+        for at in 0..6 {
+            mouth.publish(&format!("up/p2p/ear-{at}"), "x", AtLeastOnce).await;
+        }
+        mouth.publish("mark", "x", AtLeastOnce).await;
+        fixture.log.wait_held(7).await;
+        // Who comes now may want anything: the log shows everything to all.
+        let mut late = fixture.client(1, "late").await;
+        assert_eq!(late.subscribe(&[("up/+/+", AtMostOnce), ("+", AtMostOnce)]).await, "00");
+        fixture.log.release();
+        for (at, ear) in ears.iter_mut().enumerate() {
+            assert_eq!(ear.take().await, format!("publish 1 up/p2p/ear-{at} x"), "{workers} workers");
+            assert_eq!(ear.take().await, "publish 1 mark x");
+        }
+        assert_eq!(late.next().await, "publish 0 mark x");
+        assert_eq!(fixture.broker.metrics().await.total.messages_unmatched, 0, "{workers} workers");
     }
 }

@@ -9,7 +9,10 @@ use contract::grant::Grants;
 use contract::limits::{InstanceLimits, LIMITS};
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce};
 
+use mqtt::{Connect, ConnectProperties};
+
 use super::WORKERS;
+use super::versions::{connected, kept};
 use crate::DropReason;
 use crate::testing::{Fixture, Given, Peer, claims, grants, instance_id, wait_for};
 
@@ -177,5 +180,33 @@ async fn what_is_new_and_too_much_is_passed_over_once() {
         assert_eq!(ear.take().await, "publish 1 a late");
         assert_eq!(ear.ping().await, "pingresp");
         assert_eq!(fixture.dropped(DropReason::QueueMessages).await, 7, "reconnects: {reconnects}");
+    }
+}
+
+/// [MQTT-3.3.4-9]: the window is the client's where that is the smaller one, also for when the log is read.
+#[tokio::test]
+async fn who_takes_few_at_a_time_does_not_have_the_log_read_for_each() {
+    for (workers, filter) in WORKERS.into_iter().flat_map(|workers| [(workers, "a"), (workers, "$share/g/a")])
+    {
+        let fixture = Given::workers(workers).limits(without_rates).start();
+        let token = fixture.sign(&claims(1, "ear"));
+        let connect = kept("ear", &token, 3_600);
+        let properties = ConnectProperties { receive_max: 20, ..connect.properties };
+        let connect = Connect { properties, ..connect };
+        let (mut ear, _) = connected(&fixture, &connect).await;
+        assert_eq!(ear.subscribe(&[(filter, AtLeastOnce)]).await, "1");
+        ear.leave().await;
+        let mut mouth = fixture.client(1, "mouth").await;
+        for at in 0..200 {
+            mouth.publish_acknowledged("a", &at.to_string()).await;
+        }
+        let before = fixture.log.pages_read();
+        let (mut ear, answer) = connected(&fixture, &connect).await;
+        assert_eq!(answer, "connack with a session");
+        for at in 0..200 {
+            assert_eq!(ear.take().await, format!("publish 1 a {at}"), "{filter}");
+        }
+        let pages = fixture.log.pages_read() - before;
+        assert!((10..=50).contains(&pages), "{pages} for {filter} on {workers} workers");
     }
 }

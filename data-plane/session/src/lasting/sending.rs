@@ -293,6 +293,14 @@ impl Sending {
         self.forget_done();
     }
 
+    /// What stands at a position will not be sent. The next connection need not look at it again, unless so much is
+    /// finished behind a message that is not that no more is remembered.
+    pub(crate) fn pass_over(&mut self, pos: Pos, window: usize) {
+        if self.done.len() < window.saturating_mul(DONE_PER_WINDOW) {
+            self.finish_at(pos);
+        }
+    }
+
     fn forget_done(&mut self) {
         if self.done.len() > 0 {
             self.done.forget_before(self.cursor());

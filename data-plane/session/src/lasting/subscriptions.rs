@@ -187,7 +187,7 @@ fn entry_bytes(filter: &TopicFilter) -> usize {
 }
 
 /// Whether topics have to be matched with it. A shared one matches none as it stands: no topic begins like it.
-fn is_wild(filter: &TopicFilter) -> bool {
+pub(crate) fn is_wild(filter: &TopicFilter) -> bool {
     filter.as_str().contains(['+', '#']) && !is_shared(filter)
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use contract::qos::Qos;
 use contract::refusal::Refusal;
-use mqtt::{PacketId, Publish, ReasonCode, encode};
+use mqtt::{PacketId, Publish, ReasonCode, Version, encode};
 
 use super::Session;
 use super::attached::PubRecAnswer;
@@ -61,6 +61,7 @@ impl Session {
     }
 
     /// Whether the client of 5.0 has as many messages unacknowledged as it was told it may [MQTT-3.3.4-7].
+    #[inline]
     fn has_spent_its_quota(&self) -> bool {
         let used = || self.exchanges.as_ref().map_or(0, |exchanges| exchanges.quota_used());
         self.v5.as_ref().is_some_and(|v5| used() >= usize::from(v5.receive_max))
@@ -76,11 +77,16 @@ impl Session {
             Some(lasting) => lasting.has_received(packet_id),
         };
         let unreleased = lasting.map_or_else(|| exchanges.unreleased(), |lasting| lasting.unreleased());
-        if !has_come && self.has_spent_its_quota() {
-            return self.refuse(Refusal::ReceiveMax, sink);
+        let (mut unreleased_max, mut is_counted) = (usize::from(self.received_max), self.attached.is_none());
+        if let Some(v5) = &self.v5 {
+            if !has_come && exchanges.quota_used() >= usize::from(v5.receive_max) {
+                return self.refuse(Refusal::ReceiveMax, sink);
+            }
+            // What came on earlier connections does not count for what the client was told, so there is room for it
+            // beside that.
+            unreleased_max = usize::from(v5.receive_max).saturating_mul(2);
+            is_counted = true;
         }
-        let is_counted = self.v5.is_some() || self.attached.is_none();
-        let exchanges = self.exchanges.get_or_insert_default();
         if let Some(is_safe) = received {
             sink.repeated(publish);
             if is_counted {
@@ -93,13 +99,13 @@ impl Session {
             }
             return;
         }
-        if unreleased >= self.unreleased_max() {
+        if unreleased >= unreleased_max {
             return self.refuse(Refusal::InFlightMessagesMax, sink);
         }
         match sink.publish(publish) {
             Ok(accepted) => {
                 if is_counted {
-                    self.exchanges.get_or_insert_default().receive(packet_id);
+                    exchanges.receive(packet_id);
                 }
                 if let Some(attached) = self.attached.as_deref_mut() {
                     attached.lasting.receive(packet_id, accepted == Accepted::Later);
@@ -107,15 +113,6 @@ impl Session {
                 self.acknowledge(packet_id, Acknowledgement::Rec, accepted, sink);
             }
             Err(refusal) => self.refuse_message(packet_id, Acknowledgement::Rec, refusal, sink),
-        }
-    }
-
-    /// Messages of QoS 2 that are held unreleased. In 5.0 what came on earlier connections does not count for what the
-    /// client was told, so there is room for it beside that.
-    fn unreleased_max(&self) -> usize {
-        match &self.v5 {
-            None => usize::from(self.received_max),
-            Some(v5) => usize::from(v5.receive_max).saturating_mul(2),
         }
     }
 
@@ -157,6 +154,9 @@ impl Session {
         accepted: Accepted,
         sink: &mut impl Sink,
     ) {
+        if accepted == Accepted::Now && self.owed() == 0 {
+            return write_taken(packet_id, acknowledgement, self.version, sink.output());
+        }
         let (answer, is_due) = match accepted {
             Accepted::Now => (Answer::Taken, true),
             Accepted::Unmatched => (Answer::Unmatched, true),
@@ -193,17 +193,20 @@ impl Session {
         answer: Answer,
         output: &mut Vec<u8>,
     ) {
-        let reason = match answer {
-            Answer::Taken => ReasonCode::Success,
-            Answer::Unmatched => ReasonCode::NoMatchingSubscribers,
-            Answer::Refused(refusal) => {
-                return self.write_refusal(packet_id, acknowledgement, refusal, output);
-            }
-        };
+        match answer {
+            Answer::Taken => write_taken(packet_id, acknowledgement, self.version, output),
+            Answer::Unmatched => self.write_unmatched(packet_id, acknowledgement, output),
+            Answer::Refused(refusal) => self.write_refusal(packet_id, acknowledgement, refusal, output),
+        }
+    }
+
+    #[cold]
+    fn write_unmatched(&self, packet_id: PacketId, acknowledgement: Acknowledgement, output: &mut Vec<u8>) {
+        let (version, reason) = (self.version, ReasonCode::NoMatchingSubscribers);
         match acknowledgement {
-            Acknowledgement::Ack => encode::puback(output, self.version, packet_id, reason),
+            Acknowledgement::Ack => encode::puback(output, version, packet_id, reason),
             Acknowledgement::Rec | Acknowledgement::RecAgain => {
-                encode::pubrec(output, self.version, packet_id, reason);
+                encode::pubrec(output, version, packet_id, reason);
             }
         }
     }
@@ -245,6 +248,7 @@ impl Session {
         wrote
     }
 
+    #[inline]
     fn write_due(&mut self, output: &mut Vec<u8>) -> bool {
         let mut wrote = false;
         while let Some(exchanges) = self.exchanges.as_deref_mut()
@@ -299,6 +303,8 @@ impl Session {
         let mut stamp = None;
         if let Some(attached) = self.attached.as_deref_mut() {
             (was_received, stamp) = attached.lasting.release(packet_id);
+        } else if was_received {
+            return encode::pubcomp(sink.output(), self.version, packet_id, ReasonCode::Success);
         }
         let reason = if was_received { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         match self.attached.as_deref_mut().zip(stamp) {
@@ -401,6 +407,22 @@ impl Session {
     fn finish(&mut self, packet_id: PacketId, sink: &mut impl Sink) {
         if self.in_flight.release(packet_id) && self.outbox.is_some() {
             self.send_waiting(sink);
+        }
+    }
+}
+
+/// What acknowledges a message that was taken: the same in every version.
+#[inline]
+fn write_taken(
+    packet_id: PacketId,
+    acknowledgement: Acknowledgement,
+    version: Version,
+    output: &mut Vec<u8>,
+) {
+    match acknowledgement {
+        Acknowledgement::Ack => encode::puback(output, version, packet_id, ReasonCode::Success),
+        Acknowledgement::Rec | Acknowledgement::RecAgain => {
+            encode::pubrec(output, version, packet_id, ReasonCode::Success);
         }
     }
 }

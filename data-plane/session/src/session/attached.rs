@@ -194,6 +194,12 @@ impl Attached {
         self.lasting.sending.open() < self.window
     }
 
+    /// The same, where what is to be sent again from the log goes first: in a small window it would wait for ever behind
+    /// what is in no log.
+    pub(super) fn has_relay_window(&self) -> bool {
+        self.has_window() && self.lasting.sending.unsent() == 0
+    }
+
     /// An identifier that is not in flight is passed over.
     pub(super) fn on_puback(&mut self, packet_id: PacketId) -> Result<(), Refusal> {
         match self.lasting.sending.get(packet_id) {

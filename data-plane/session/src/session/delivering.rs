@@ -9,7 +9,9 @@ use mqtt::PacketId;
 
 use super::attached::Launch;
 use super::{Delivered, Session, bytes};
+use crate::aliases::Alias;
 use crate::granted::{Granted, Special};
+use crate::lasting::is_wild;
 use crate::message::{Message, Shape};
 use crate::outbox::DropReason;
 use crate::sink::Sink;
@@ -27,12 +29,11 @@ impl Session {
             return self.deliver_aliased(message, granted, output);
         }
         let qos = message.qos_for(granted);
-        let at = message.place(self.version, qos);
-        let form = message.shared_form(at);
+        let form = message.shared_form(self.version, qos);
         let size = form.size_bytes();
         let total = output.len() + self.waiting_bytes() + size;
         if self.cannot_send(size) || total > self.bounds.outbox_bytes_max as usize {
-            return self.send(message, &Shape::shared(at), output);
+            return self.send_otherwise(message, qos, output);
         }
         if qos == Qos::AtMostOnce {
             form.append_to(output, None);
@@ -45,7 +46,7 @@ impl Session {
                 self.note_exactly_once(packet_id);
             }
         } else {
-            return self.send(message, &Shape::shared(at), output);
+            return self.send_otherwise(message, qos, output);
         }
         Delivered::Sent(bytes(size))
     }
@@ -73,7 +74,10 @@ impl Session {
         let mut special = self.lasting().and_then(|lasting| lasting.special(topic, None, is_own));
         // Of a lasting session only replays are here, which are no filters of what comes.
         if self.attached.is_none() {
-            for (_, &granted) in self.subscriptions.iter().filter(|(filter, _)| filter.matches(topic)) {
+            let plain = self.subscriptions.get(topic);
+            let wild = (self.wild > 0).then(|| self.subscriptions.iter()).into_iter().flatten();
+            let wild = wild.filter(|(filter, _)| is_wild(filter) && filter.matches(topic));
+            for &granted in plain.into_iter().chain(wild.map(|(_, granted)| granted)) {
                 Special::add(&mut special, granted, is_own);
             }
         }
@@ -100,7 +104,14 @@ impl Session {
 
     /// The form that is shared by all who are alike.
     pub(crate) fn shape<'a>(&self, message: &Message<'_>, qos: Qos) -> Shape<'a> {
-        Shape::shared(message.place(self.version, qos))
+        let (is_v5, retain) = (self.version.is_v5(), message.is_kept());
+        Shape { is_v5, qos, retain, alias: None, ids: &[] }
+    }
+
+    #[cold]
+    fn send_otherwise(&mut self, message: &mut Message<'_>, qos: Qos, output: &mut Vec<u8>) -> Delivered {
+        let shape = self.shape(message, qos);
+        self.send(message, &shape, output)
     }
 
     #[cold]
@@ -122,12 +133,31 @@ impl Session {
         shape: &Shape<'_>,
         output: &mut Vec<u8>,
     ) -> Delivered {
-        let alias = if self.goes_at_once(shape.qos) { self.find_alias(message.topic()) } else { None };
+        let goes_at_once = self.goes_at_once(shape.qos);
+        let alias = if goes_at_once { self.fitting_alias(message, shape, output.len()) } else { None };
         let delivered = self.send(message, &Shape { alias, ..*shape }, output);
         if let (Some(alias), Delivered::Sent(_)) = (alias, delivered) {
             self.note_alias(alias, message.topic());
         }
         delivered
+    }
+
+    /// How the topic is said in a message that goes out at once. An alias that the client does not know yet comes with its
+    /// topic, and takes more bytes than the topic alone: where these would be too many, the message goes without it.
+    pub(super) fn fitting_alias(
+        &mut self,
+        message: &mut Message<'_>,
+        shape: &Shape<'_>,
+        pending_bytes: usize,
+    ) -> Option<Alias> {
+        let alias = self.find_alias(message.topic())?;
+        if alias.is_known {
+            return Some(alias);
+        }
+        let size = message.form(&Shape { alias: Some(alias), ..*shape }).size_bytes();
+        let total = pending_bytes + self.waiting_bytes() + size;
+        let fits = !self.cannot_send(size) && total <= self.bounds.outbox_bytes_max as usize;
+        fits.then_some(alias)
     }
 
     fn goes_at_once(&self, qos: Qos) -> bool {
@@ -136,7 +166,7 @@ impl Session {
             (None, Qos::AtLeastOnce | Qos::ExactlyOnce) => !self.in_flight.is_full(),
             // Its identifier has to be safe first.
             (Some(_), Qos::ExactlyOnce) => false,
-            (Some(attached), Qos::AtLeastOnce) => attached.has_window(),
+            (Some(attached), Qos::AtLeastOnce) => attached.has_relay_window(),
         };
         has_window && self.outbox.is_none()
     }
@@ -206,7 +236,8 @@ impl Session {
         size: usize,
         output: &mut Vec<u8>,
     ) -> Delivered {
-        let attached = self.attached.as_deref_mut().filter(|it| it.has_window() && self.outbox.is_none());
+        let attached =
+            self.attached.as_deref_mut().filter(|it| it.has_relay_window() && self.outbox.is_none());
         match attached.and_then(|attached| attached.launch(None, shape.qos, || message.keep(shape))) {
             None => self.wait(message, shape, size),
             Some(Launch::Gated) => Delivered::Waiting(bytes(size)),
@@ -228,7 +259,7 @@ impl Session {
             }
             let has_window = match self.attached.as_deref() {
                 None => !self.in_flight.is_full(),
-                Some(attached) => attached.has_window(),
+                Some(attached) => attached.has_relay_window(),
             };
             let Some(kept) = (if has_window { outbox.pop() } else { None }) else { break };
             let qos = kept.form.qos();

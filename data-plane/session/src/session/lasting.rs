@@ -5,8 +5,9 @@ use mqtt::{ReasonCode, encode};
 
 use super::attached::Attached;
 use super::gates::Effect;
-use super::{Session, Settings};
-use crate::lasting::{ChangeId, Lasting, Part};
+use super::{Session, Settings, bytes};
+use crate::lasting::{ChangeId, Lasting, Part, Step};
+use crate::outbox::DropReason;
 use crate::sink::Sink;
 use crate::time::Millis;
 use contract::refusal::Refusal;
@@ -130,6 +131,11 @@ impl Session {
             }
             Effect::Publish(packet_id, kept) => {
                 attached.gated_bytes -= kept.form.size_bytes();
+                if kept.expires_at.is_some() && kept.is_over(sink.unix_now()) {
+                    // Nothing was sent under the identifier, so there is nothing to release.
+                    let _ = attached.lasting.abandon(packet_id, Step::Assigned);
+                    return sink.dropped_waiting(DropReason::MessageExpired, bytes(kept.form.size_bytes()));
+                }
                 attached.note_sent(packet_id);
                 match kept.expires_at.and_then(|_| kept.patched(sink.unix_now())) {
                     None => sink.release(&kept.form, Some(packet_id)),

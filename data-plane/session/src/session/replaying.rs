@@ -63,8 +63,9 @@ impl Session {
         shape: &Shape<'_>,
         output: &mut Vec<u8>,
     ) -> Delivered {
-        let has_alias = self.has_aliases && shape.qos == Qos::AtLeastOnce;
-        let alias = if has_alias { self.find_alias(message.topic()) } else { None };
+        let goes_at_once = self.attached.as_ref().is_some_and(|attached| !attached.is_replaying);
+        let has_alias = self.has_aliases && shape.qos == Qos::AtLeastOnce && goes_at_once;
+        let alias = if has_alias { self.fitting_alias(message, shape, output.len()) } else { None };
         let delivered = self.take_logged(pos, message, &Shape { alias, ..*shape }, output);
         if let (Some(alias), Delivered::Sent(_)) = (alias, delivered) {
             self.note_alias(alias, message.topic());
@@ -93,6 +94,7 @@ impl Session {
         let size = message.form(shape).size_bytes();
         // As `cannot_send` says.
         if size.wrapping_sub(1) >= self.packet_bytes_max as usize {
+            attached.lasting.sending.pass_over(pos, attached.window);
             attached.lasting.sending.move_to(pos.successor());
             return Delivered::Dropped(Self::why_not(message, size));
         }
@@ -186,7 +188,8 @@ impl Session {
             }
             attached.abandon_before(pos);
             if !attached.take(pos, &envelope, room_max, waiting == 0, &mut place) {
-                return attached.lasting.sending.move_to(pos);
+                attached.lasting.sending.move_to(pos);
+                return self.send_waiting(place.sink);
             }
             attached.lasting.sending.move_to(pos.successor());
         }
@@ -197,6 +200,7 @@ impl Session {
             attached.is_replaying = attached.missed.is_some();
             attached.lasting.sending.move_to(attached.missed.take().unwrap_or(watermark));
         }
+        self.send_waiting(place.sink);
     }
 }
 
@@ -241,7 +245,7 @@ impl Attached {
             _ => (size > page.packet_bytes_max).then_some(PassedOver::ClientPacketBytes),
         };
         if let Some(why) = why {
-            self.pass_over(flight);
+            self.pass_over(pos, flight);
             page.sink.passed_over(pos, why);
             return true;
         }
@@ -301,8 +305,10 @@ impl Attached {
         Launch::Now(packet_id)
     }
 
-    fn pass_over(&mut self, flight: Option<(PacketId, Flight)>) {
-        let Some((packet_id, flight)) = flight else { return };
+    fn pass_over(&mut self, pos: Pos, flight: Option<(PacketId, Flight)>) {
+        let Some((packet_id, flight)) = flight else {
+            return self.lasting.sending.pass_over(pos, self.window);
+        };
         if let Some(stamp) = self.lasting.abandon(packet_id, flight.step) {
             self.gate(stamp, super::gates::Effect::PubRel(packet_id));
         }

@@ -29,6 +29,18 @@ impl Shared {
     }
 }
 
+impl Message<'_> {
+    /// Whether it is not too large for a member of a group, by the largest packet that the member's client of 5.0 takes
+    /// [MQTT-3.1.2-24].
+    pub fn fits_share(&mut self, granted: Granted, packet_bytes_max: u32) -> bool {
+        let qos = self.qos_for(granted.qos()).min(SHARED_QOS_MAX);
+        let retain = self.retain_for(granted.is_retain_as_published());
+        let ids = granted.subscription_id();
+        let shape = Shape { is_v5: true, qos, retain, alias: None, ids: ids.as_slice() };
+        self.form(&shape).size_bytes() <= packet_bytes_max as usize
+    }
+}
+
 impl Session {
     /// A message of a group, by the number that the caller knows the group by, on a shared subscription that was granted
     /// `granted`. `None`: there is no room, nothing was done, and the message is to go back to its group.
@@ -45,6 +57,9 @@ impl Session {
         granted: Granted,
         output: &mut Vec<u8>,
     ) -> Option<Delivered> {
+        if self.closed.is_some() {
+            return None;
+        }
         let qos = message.qos_for(granted.qos()).min(SHARED_QOS_MAX);
         let waiting = self.waiting_bytes();
         let retain = message.retain_for(granted.is_retain_as_published());
@@ -57,7 +72,7 @@ impl Session {
         }
         let is_quiet = output.is_empty() && waiting == 0;
         let is_full = output.len() + waiting + size > self.bounds.outbox_bytes_max as usize;
-        if self.closed.is_some() || self.outbox.is_some() || is_full && !is_quiet {
+        if self.outbox.is_some() || is_full && !is_quiet {
             return None;
         }
         if qos == Qos::AtMostOnce {

@@ -9,7 +9,7 @@ use super::Session;
 use super::attached::Attached;
 use super::gates::Effect;
 use crate::granted::{Asked, Granted};
-use crate::lasting::{Part, Stamp};
+use crate::lasting::{Part, Stamp, is_wild};
 use crate::rules::Rules;
 use crate::sink::Sink;
 
@@ -91,7 +91,11 @@ impl Session {
         let granted = asked.granted(sink.subscribe(&filter, &asked)?.min(asked.options.qos));
         let is_stored = !ends_with_connection(&filter);
         match self.lasting_mut().filter(|_| is_stored) {
-            None => drop(self.subscriptions.insert(filter, granted)),
+            None => {
+                let is_wild = is_wild(&filter);
+                let before = self.subscriptions.insert(filter, granted);
+                self.wild += u32::from(is_wild && before.is_none());
+            }
             Some(lasting) => {
                 let since = sink.since(&filter);
                 lasting.subscribe(filter, granted, since);
@@ -129,6 +133,7 @@ impl Session {
     /// it is not held.
     pub fn withdraw(&mut self, filter: &TopicFilter) -> bool {
         let was_volatile = self.subscriptions.remove(filter).is_some();
+        self.wild -= u32::from(was_volatile && is_wild(filter));
         was_volatile || self.lasting_mut().is_some_and(|lasting| lasting.unsubscribe(filter))
     }
 

@@ -235,6 +235,30 @@ fn what_a_crash_has_made_forgotten_is_sent_before_what_it_has_not() {
     }
 }
 
+/// [MQTT-4.4.0-1]: else what comes in no log would take the whole window, again and again.
+#[test]
+fn what_is_sent_again_goes_before_what_is_in_no_log() {
+    check_within(
+        window(1),
+        "logged a 1 5\nmark 9\nreconnect\nwant\ndeliver b 1 granted 1\ndeliver c 1 granted 1\npage 5:a:1 next 9\npuback 1\npuback 2",
+        "send PUBLISH a 1 1
+         want 5 to 9
+         wait b
+         wait c
+         send PUBLISH a 1 1 dup
+         send PUBLISH b 1 2
+         send PUBLISH c 1 1",
+    );
+    check(
+        "logged a 1 5\nmark 9\nreconnect\nwant\ndeliver b 1 granted 1\npage next 9\ndeliver c 1 granted 1",
+        "send PUBLISH a 1 1
+         want 5 to 9
+         wait b
+         send PUBLISH b 1 2
+         send PUBLISH c 1 3",
+    );
+}
+
 /// Else what came between the goodbye and the end would be passed over.
 #[test]
 fn what_comes_after_the_goodbye_waits() {

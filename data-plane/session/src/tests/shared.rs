@@ -8,10 +8,11 @@
 
 use contract::qos::Qos;
 use engine::Pos;
+use mqtt::Version;
 
 use super::kept::Kept;
-use super::script::{Play, bounds, qos, settings};
-use crate::{Bounds, Delivered, DropReason, Ended, Granted, Session, Settings};
+use super::script::{Play, bounds, qos, settings, settings_of};
+use crate::{Bounds, ClientSide, Delivered, DropReason, Ended, Granted, Session, Settings};
 
 fn small() -> Settings {
     Settings { bounds: Bounds { in_flight_max: 2, ..bounds() }, ..settings() }
@@ -129,6 +130,13 @@ fn what_is_not_acknowledged_goes_back_when_the_connection_or_the_membership_ends
 #[test]
 fn a_closed_client_has_no_room() {
     check(settings(), "disconnect\nshared 7 5 a 1 granted 1", "close\nfull a");
+    // Whatever it is: another member may take what this one could not.
+    let mut play = Play::new(Settings {
+        client: ClientSide { packet_bytes_max: Some(5), ..ClientSide::default() },
+        ..settings_of(Version::V5)
+    });
+    assert_eq!(run(&mut play, "shared 7 5 a 1 granted 1"), "drop a client_packet_bytes_max\n");
+    assert_eq!(run(&mut play, "disconnect\nshared 7 6 a 1 granted 1"), "close\nfull a\n");
 }
 
 #[test]

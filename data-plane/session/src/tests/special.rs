@@ -23,14 +23,14 @@ fn overlapping_subscriptions_bring_one_copy() {
          send SUBACK 4 1
          subscribe c 2 id=9
          send SUBACK 5 2
-         send PUBLISH a/b 2 1 ids=2,2,1
-         send PUBLISH a/b 1 2 retain ids=2,2,1
+         send PUBLISH a/b 2 1 ids=1,2,2
+         send PUBLISH a/b 1 2 retain ids=1,2,2
          send PUBLISH a/c 0 ids=2
          send PUBLISH d 1 3
          send PUBLISH c 1 4 ids=9
          unsubscribe a/+
          send UNSUBACK 6 0x00
-         send PUBLISH a/b 1 5 ids=2,1",
+         send PUBLISH a/b 1 5 ids=1,2",
     );
 }
 

@@ -3,8 +3,8 @@
 use mqtt::Version;
 
 use super::kept::Kept;
-use super::script::{Play, check, settings_of};
-use crate::Settings;
+use super::script::{Play, bounds, check, settings_of};
+use crate::{Bounds, Settings};
 
 pub(super) fn settings() -> Settings {
     settings_of(Version::V5)
@@ -137,6 +137,54 @@ fn a_client_has_as_many_messages_unacknowledged_as_it_was_told_and_no_more() {
          send PUBREC 4
          close receive_max",
     );
+}
+
+/// [MQTT-4.9.0-2]: until the client is told that it was refused, a message is unacknowledged like any other.
+#[test]
+fn a_refusal_that_waits_its_turn_counts_for_the_quota() {
+    let two = || Settings { receive_max: 2, ..settings() };
+    let begin = "publish safe/a 1
+         refused not_authorized
+         ";
+    check(
+        two(),
+        "publish safe/a 1 1\npublish no/a 2 2\npublish no/a 2 3\nping",
+        &format!("{begin}close receive_max"),
+    );
+    check(
+        two(),
+        "publish safe/a 1 1\npublish no/a 2 2\ncommitted 1\npublish a 2 3\npublish a 2 4\npublish a 2 5",
+        &format!(
+            "{begin}send PUBACK 1
+             send PUBREC 2 0x87
+             publish a 2
+             send PUBREC 3
+             publish a 2
+             send PUBREC 4
+             close receive_max"
+        ),
+    );
+    check(
+        two(),
+        "publish safe/a 2 1\npublish safe/a 2 2\nfailed 2\npublish safe/a 1 3\nping",
+        "publish safe/a 2
+         publish safe/a 2
+         refused storage_unavailable
+         close receive_max",
+    );
+}
+
+/// It is refused, and the alias stands for nothing after it.
+#[test]
+fn no_alias_holds_a_topic_that_is_too_long() {
+    let bounds = Bounds { topic_bytes_max: 4, ..bounds() };
+    let mut play = Play::new(Settings { server_alias_max: 2, bounds, ..settings() });
+    play.run("publish no/a 0 alias=2\npublish no/a/b 0 alias=2\npublish no/a/b 0 alias=1");
+    for number in [1, 2] {
+        let number = std::num::NonZeroU16::new(number).expect("from 1");
+        assert_eq!(play.session.topic_of_alias(number), None);
+    }
+    assert_eq!(play.run("publish - 0 alias=2"), "close protocol_error\n");
 }
 
 /// What was received on an earlier connection does not count [MQTT-3.3.4-8].

@@ -198,6 +198,88 @@ fn a_topic_that_comes_often_is_said_once() {
     assert_eq!(lines, expected, "each connection has its own");
 }
 
+/// [MQTT-3.1.2-24]: an alias is not worth a message. Said for the first time it takes three bytes more than the topic.
+#[test]
+fn a_message_that_is_too_large_with_a_new_alias_goes_without_it() {
+    let script = "deliver often/often 0 granted 0\ndeliver often/often 1 granted 1\ndeliver often/often 1 granted 1 type=longer";
+    let side =
+        |most| ClientSide { topic_alias_max: 1, packet_bytes_max: Some(most), ..ClientSide::default() };
+    check(
+        client(side(26)),
+        script,
+        "send PUBLISH often/often 0 alias=1
+         send PUBLISH - 1 1 alias=1
+         send PUBLISH - 1 2 alias=1 type=longer",
+    );
+    for most in [25, 27] {
+        let mut kept = Kept::with(client(side(most)));
+        kept.run("subscribe 1 #:2\nwrite\nstored\nwant");
+        assert_eq!(
+            kept.run("logged often/often 1 5\nlogged often/often 1 6"),
+            "send PUBLISH often/often 1 1\nsend PUBLISH often/often 1 2\n",
+            "the alias would need 28"
+        );
+    }
+    let small = Bounds { outbox_bytes_max: 25, ..bounds() };
+    check(
+        Settings { bounds: small, ..client(ClientSide { topic_alias_max: 1, ..ClientSide::default() }) },
+        "deliver often/often 1 granted 1\nread\ndeliver often/often 0 granted 0",
+        "send PUBLISH often/often 1 1\nsend PUBLISH often/often 0",
+    );
+}
+
+/// [MQTT-3.1.2-25]: what was passed over is behind the session, though something before it is not.
+#[test]
+fn what_is_too_large_is_passed_over_once() {
+    let small = client(ClientSide { packet_bytes_max: Some(20), ..ClientSide::default() });
+    let mut kept = Kept::with(small);
+    kept.run("subscribe 1 #:2\nwrite\nstored\nwant");
+    let page = "want\npage 5:a:1 6:long/long/long:1 7:long/long/long:1 8:b:1 next 9\n";
+    assert_eq!(
+        kept.run(&format!("logged a 1 5\nlogged long/long/long 1 6\nmark 9\nreconnect\n{page}")),
+        "send PUBLISH a 1 1
+drop long/long/long client_packet_bytes_max
+want 5 to 9
+send PUBLISH a 1 1 dup
+pass 7 client_packet_bytes_max
+send PUBLISH b 1 2
+"
+    );
+    assert_eq!(
+        kept.run(&format!("reconnect\nwrite\nstored\ncrash\n{page}")),
+        "write s p\nwant 5 to 9\nsend PUBLISH a 1 1\nsend PUBLISH b 1 2\n"
+    );
+}
+
+/// However much of it comes behind one message that is not acknowledged, what is remembered of it is bounded.
+#[test]
+fn what_is_passed_over_takes_no_memory_without_end() {
+    let two = Settings { bounds: Bounds { in_flight_max: 2, ..bounds() }, ..settings() };
+    let side = ClientSide { packet_bytes_max: Some(20), ..ClientSide::default() };
+    let mut kept = Kept::with(Settings { client: side, ..two });
+    kept.run("subscribe 1 #:2\nwrite\nstored\nwant\nlogged a 1 5");
+    for record in 6..100 {
+        kept.run(&format!("logged long/long/long 1 {record}"));
+    }
+    let lasting = kept.play.session.lasting().expect("it lasts");
+    assert_eq!(lasting.sending.done_from(engine::Pos::START).len(), 8);
+    assert_eq!(kept.run("puback 1\nlogged b 1 100"), "send PUBLISH b 1 2\n");
+}
+
+/// [MQTT-3.3.2-5]: a message that waits for its identifier to be safe may be over by then, and what waits goes on.
+#[test]
+fn what_is_over_when_its_identifier_is_safe_is_not_sent() {
+    let one = Settings { bounds: Bounds { in_flight_max: 1, ..bounds() }, ..settings() };
+    let mut kept = Kept::with(one);
+    kept.run("subscribe 1 #:2\nwrite\nstored\nwant\nunix 1000");
+    assert_eq!(
+        kept.run("deliver a 2 granted 2 expires=4000\ndeliver b 1 granted 1\nwrite\nunix 4000\nstored\nping"),
+        "wait a\nwait b\nwrite p\ndrop waiting 20 message_expired\nsend PUBLISH b 1 2\nsend PINGRESP\n"
+    );
+    assert_eq!(kept.run("write\nstored\npuback 2"), "write p\n");
+    assert_eq!((kept.play.session.in_flight(), kept.play.session.waiting_bytes()), (0, 0));
+}
+
 /// [MQTT-3.1.2-29]: words only to who wants them, and only where they fit.
 #[test]
 fn a_refusal_is_explained_to_those_who_want_to_know() {

@@ -1,19 +1,22 @@
 //! Who gets what, and what becomes of it when somebody is slow, leaves or dies.
 
+use std::collections::BTreeMap;
+
 use contract::durability::DurabilityClass;
 use contract::feed::{CredentialDocument, Document};
 use contract::qos::Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use contract::refusal::Refusal;
 use contract::shared_group::SharedStrategy;
-use mqtt::Connect;
+use mqtt::{Connect, ConnectProperties};
 
 use super::{
     SHARED, fixture, given, lasting_member, members, nothing_more, number, numbers, publish, take_all,
     without_rates,
 };
 use crate::DropReason;
-use crate::testing::{ALL, PASSWORD, connect, credential, document, grants, wait_for};
+use crate::testing::{ALL, Fixture, PASSWORD, Peer, claims, connect, credential, document, grants, wait_for};
 use crate::tests::WORKERS;
+use crate::tests::versions::{connected, v5};
 
 #[tokio::test]
 async fn each_message_goes_to_one_member_and_all_have_their_turns() {
@@ -326,5 +329,59 @@ async fn a_member_whose_right_goes_is_sent_away_and_hands_over() {
         assert_eq!(member.next().await, "closed");
         fixture.wait_refused(Refusal::RightsWithdrawn, 1).await;
         assert_eq!(numbers(&take_all(&mut other, 3).await), [0, 1, 2]);
+    }
+}
+
+/// A client of 5.0 that takes packets of so many bytes, and so many messages at a time.
+async fn limited_member(fixture: &Fixture, client_id: &str, bytes_max: u32, receive_max: u16) -> Peer {
+    let token = fixture.sign(&claims(1, client_id));
+    let connect = v5(client_id, &token);
+    let properties = ConnectProperties {
+        packet_bytes_max: Some(bytes_max).filter(|max| *max > 0),
+        receive_max,
+        ..connect.properties
+    };
+    let (mut member, answer) = connected(fixture, &Connect { properties, ..connect }).await;
+    assert_eq!(answer, "connack 0");
+    assert_eq!(member.subscribe(&[(SHARED, AtLeastOnce)]).await, "1");
+    member
+}
+
+/// [MQTT-3.1.2-25]: the server may send it to another, and discards it if none can.
+#[tokio::test]
+async fn what_is_too_large_for_some_is_for_the_others() {
+    let payload = "x".repeat(200);
+    for workers in WORKERS {
+        let fixture = fixture(workers);
+        let mut small = Vec::new();
+        for at in 0..3 {
+            small.push(limited_member(&fixture, &format!("small-{at}"), 100, 65_535).await);
+        }
+        let mut large = limited_member(&fixture, "large", 0, 1).await;
+        let mut mouth = fixture.client(1, "mouth").await;
+        for _ in 0..4 {
+            mouth.publish("a/x", &payload, AtMostOnce).await;
+            assert_eq!(large.next().await, format!("publish 0 a/x {payload}"), "{workers} workers");
+        }
+        for _ in 0..4 {
+            mouth.publish_acknowledged("a/x", &payload).await;
+        }
+        // It takes one at a time: the rest waits for it.
+        for _ in 0..4 {
+            assert_eq!(large.take().await, format!("publish 1 a/x {payload}"), "{workers} workers");
+        }
+        large.leave().await;
+        assert_eq!(fixture.broker.metrics().await.total.dropped, BTreeMap::new());
+        for qos in [AtLeastOnce, AtMostOnce] {
+            mouth.publish("a/x", &payload, qos).await;
+        }
+        assert_eq!(mouth.next().await, "puback 5");
+        publish(&mut mouth, 0..9).await;
+        let taken = take_all(&mut small, 9).await;
+        assert_eq!(numbers(&taken), (0..9).collect::<Vec<_>>(), "{workers} workers");
+        assert_eq!(fixture.dropped(DropReason::ClientPacketBytes).await, 2, "nobody takes these");
+        for member in &mut small {
+            assert_eq!(member.ping().await, "pingresp");
+        }
     }
 }
