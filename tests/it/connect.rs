@@ -21,19 +21,16 @@ async fn cluster_and_instance(workers: usize) -> (Cluster, Instance) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_versions_are_answered_in_their_own_form() {
+async fn other_versions_are_answered_in_a_form_that_they_may_know() {
     let (cluster, cars) = cluster_and_instance(1).await;
     for (name, level, answer) in [
-        (&b"\x00\x04MQTT"[..], 5, &[0x20, 3, 0, 0x84, 0][..]),
-        (b"\x00\x06MQIsdp", 3, &[0x20, 2, 0, UNACCEPTABLE_VERSION]),
-        (b"\x00\x04MQTT", 6, &[0x20, 2, 0, UNACCEPTABLE_VERSION]),
+        (&b"\x00\x04MQTT"[..], 6, &[0x20, 3, 0, 0x84, 0][..]),
+        (b"\x00\x04MQTT", 3, &[0x20, 2, 0, UNACCEPTABLE_VERSION]),
+        (b"\x00\x06MQIsdp", 2, &[0x20, 2, 0, UNACCEPTABLE_VERSION]),
     ] {
         let before = cluster.refused(Refusal::UnsupportedVersion).await;
         let mut body = name.to_vec();
         body.extend_from_slice(&[level, 0b10, 0, 60]);
-        if level == 5 {
-            body.push(0);
-        }
         body.extend_from_slice(b"\x00\x03car");
         let mut packet = vec![0x10, u8::try_from(body.len()).expect("short")];
         packet.extend_from_slice(&body);

@@ -85,7 +85,7 @@ refusals! {
     TopicNotProvisioned = "topic_not_provisioned";
     /// The topic name of a message holds a wildcard.
     TopicNameInvalid = "topic_name_invalid";
-    /// The topic alias is 0, above the maximum or unknown.
+    /// The topic alias is 0 or above the maximum.
     TopicAliasInvalid = "topic_alias_invalid";
     /// The payload is said to be text and is not.
     PayloadFormatInvalid = "payload_format_invalid";

@@ -245,7 +245,7 @@ impl Worker {
 
     #[cold]
     fn refuse(&self, client: &Rc<Client>, error: DecodeError) {
-        self.close(client, Ending::Refused(refusal_of(error)));
+        self.close(client, Ending::Refused(error.refusal_in(client.version)));
     }
 
     /// Hands a message to the session, and on. It is not moved: it is large.

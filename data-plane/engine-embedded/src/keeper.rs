@@ -109,11 +109,12 @@ pub(crate) fn round(shared: &Shared) {
     fail_when_stuck(shared);
 }
 
-/// Deletes retained messages whose time is over. What is more than a round may take has the next one come at once.
+/// Deletes retained messages whose time is over. What is more than a round may take has the next one come at once. While
+/// documents cannot be written it waits: nobody is shown them, and the room in memory is for what people do.
 fn delete_expired(shared: &Shared) {
     let now = shared.now();
     let mut deleted = 0;
-    while deleted < EXPIRED_PER_ROUND_MAX && shared.store.has_room() {
+    while deleted < EXPIRED_PER_ROUND_MAX && shared.store.has_room() && !shared.store.is_failing() {
         match shared.store.delete_expired(now) {
             0 => return,
             some => deleted += some,

@@ -124,6 +124,19 @@ fn place(out: &[u8]) -> u32 {
     u32::try_from(out.len()).unwrap_or(0)
 }
 
+/// Bytes of a whole PUBLISH, see [`PublishHead::size_bytes`].
+pub(crate) fn publish_bytes(head: &PublishHead<'_>, payload_bytes: usize) -> usize {
+    let id_bytes = if head.qos == Qos::AtMostOnce { 0 } else { 2 };
+    let properties = if head.version.is_v5() {
+        let section = section_bytes(head);
+        length_bytes(section) + section
+    } else {
+        0
+    };
+    let length = 2 + head.topic.len() + id_bytes + properties + payload_bytes;
+    1 + length_bytes(length) + length
+}
+
 #[inline]
 fn section_bytes(head: &PublishHead<'_>) -> usize {
     let expiry = if head.expiry_secs.is_some() { 5 } else { 0 };

@@ -4,6 +4,7 @@ use contract::refusal::Refusal;
 use contract::topic::TopicError;
 
 use crate::reason::ReasonCode;
+use crate::version::Version;
 
 /// Why a frame is refused. Each but [`PacketTooLarge`](Self::PacketTooLarge) and
 /// [`TooManyFilters`](Self::TooManyFilters), which are this server's own bounds, breaks the protocol, and the
@@ -145,7 +146,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Under which reason the refusal is counted and told.
+    /// Under which reason the refusal is counted, and told in 5.0.
     #[must_use]
     pub const fn refusal(self) -> Refusal {
         match self {
@@ -197,6 +198,16 @@ impl DecodeError {
     /// The same of the topic of a will.
     pub(crate) const fn of_will(self) -> Self {
         if let Self::Topic(error) = self { Self::WillTopic(error) } else { self }
+    }
+
+    /// Under which reason the refusal is counted for a client of this version. Before 5.0 a topic name with a wildcard
+    /// has no reason of its own.
+    #[must_use]
+    pub const fn refusal_in(self, version: Version) -> Refusal {
+        if matches!(self, Self::Topic(_)) && !version.is_v5() {
+            return Refusal::MalformedPacket;
+        }
+        self.refusal()
     }
 
     /// How DISCONNECT and CONNACK of 5.0 tell it.

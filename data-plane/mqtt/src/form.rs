@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use contract::qos::Qos;
 
 use crate::content::Content;
-use crate::encode::{write_plain, write_v5};
+use crate::encode::{publish_bytes, write_plain, write_v5};
 use crate::error::EncodeError;
 use crate::packet::PacketId;
 use crate::version::Version;
@@ -46,6 +46,12 @@ impl<'a> PublishHead<'a> {
             subscription_ids: &[],
             content: Content::EMPTY,
         }
+    }
+
+    /// Bytes of the packet with a payload of so many, without rendering it. It may be more than a packet can have.
+    #[must_use]
+    pub fn size_bytes(&self, payload_bytes: usize) -> usize {
+        publish_bytes(self, payload_bytes)
     }
 
     /// Whether there is no property.

@@ -88,7 +88,7 @@ reason_codes! {
     PacketIdentifierNotFound = 0x92 "packet identifier not found";
     /// More messages were sent than the receiver allows unacknowledged.
     ReceiveMaximumExceeded = 0x93 "receive maximum exceeded";
-    /// The topic alias is 0, above the maximum or unknown.
+    /// The topic alias is 0 or above the maximum.
     TopicAliasInvalid = 0x94 "topic alias invalid";
     /// The packet is larger than its receiver allows.
     PacketTooLarge = 0x95 "packet too large";

@@ -142,6 +142,14 @@ impl<M: Copy + Ord> Group<M> {
         self.members.credit().min(open_max)
     }
 
+    /// Whether a page is worth asking for: half of some member's own window is free, however small that is and however
+    /// little the others take, or everything that may be open would be used.
+    #[must_use]
+    pub fn is_worth_a_page(&self) -> bool {
+        let open_max = GROUP_OPEN_MAX.saturating_sub(self.in_flight() + self.returned()).max(1);
+        self.members.is_roomy() || self.members.credit() >= open_max
+    }
+
     /// A member has no room for a message that was not [sent](Self::sent) to it; it will say when it has.
     pub fn set_full(&mut self, member: M) {
         self.members.set_full(member, true);

@@ -37,7 +37,7 @@ impl<'a> TooSmall<'a> {
     }
 
     /// Whether it is too large for this one, which is not chosen again for it.
-    fn pass_by(&mut self, member: MemberKey, message: &mut Message<'_>) -> bool {
+    fn pass_by(&mut self, member: MemberKey, message: &Message<'_>) -> bool {
         if !self.home.is_limited.get() || self.home.fits(member, message) {
             return false;
         }
@@ -66,10 +66,8 @@ pub(crate) struct Home {
     members: RefCell<BTreeMap<MemberKey, Member>>,
     /// There are messages that are too large for some of them.
     is_limited: Cell<bool>,
-    /// The largest window among them.
-    pub(super) window: Cell<u16>,
     seen: Cell<Option<u64>>,
-    /// The epoch of the rules that say whose turn it is.
+    /// The epoch of the rules that say whose turn it is, and how many messages each may have.
     epoch: Cell<Option<u64>>,
     /// A member has a lasting session: then how far the group has come is stored.
     pub(super) is_lasting: Cell<bool>,
@@ -124,14 +122,14 @@ impl Home {
     }
 
     /// Whether a message is not too large for a member.
-    fn fits(&self, member: MemberKey, message: &mut Message<'_>) -> bool {
+    fn fits(&self, member: MemberKey, message: &Message<'_>) -> bool {
         let members = self.members.borrow();
         let member = members.get(&member).filter(|member| member.is_limited());
         member.is_none_or(|member| message.fits_share(member.granted, member.packet_bytes_max))
     }
 
     /// Whether a message is not too large for every one of them.
-    fn fits_somebody(&self, message: &mut Message<'_>) -> bool {
+    fn fits_somebody(&self, message: &Message<'_>) -> bool {
         let members = self.members.borrow();
         let mut members = members.values();
         members.any(|it| !it.is_limited() || message.fits_share(it.granted, it.packet_bytes_max))
@@ -141,11 +139,12 @@ impl Home {
     /// none before.
     fn refresh(&self) -> bool {
         let epoch = self.instance.epoch.get();
-        if self.epoch.replace(Some(epoch)) != Some(epoch) {
+        let has_rules = self.epoch.replace(Some(epoch)) == Some(epoch);
+        if !has_rules {
             let strategy = self.instance.rules().document.shared_strategy;
             self.core.borrow_mut().set_strategy(strategy);
         }
-        if self.seen.get() == Some(self.group.version()) {
+        if has_rules && self.seen.get() == Some(self.group.version()) {
             return false;
         }
         let members = self.group.members();
@@ -153,7 +152,6 @@ impl Home {
         let window_max = u16::try_from(self.instance.paces().in_flight_max).unwrap_or(u16::MAX);
         let window = |member: &Member| window_max.min(member.receive_max);
         let connected = &members.connected;
-        self.window.set(connected.iter().map(|(_, it)| window(it)).max().unwrap_or(1));
         self.is_limited.set(connected.iter().any(|(_, it)| it.is_limited()));
         self.core.borrow_mut().set_members(connected.iter().map(|(key, it)| (*key, window(it))));
         self.unreachable.borrow_mut().retain(|key| members.connected.iter().any(|(it, _)| it == key));
@@ -198,7 +196,6 @@ impl Worker {
             core: RefCell::new(core),
             members: RefCell::default(),
             is_limited: Cell::new(false),
-            window: Cell::new(1),
             seen: Cell::new(None),
             epoch: Cell::new(None),
             is_lasting: Cell::new(false),

@@ -7,7 +7,7 @@ use contract::durability::QueueOverflow;
 use contract::time::UnixMillis;
 use engine::{Envelope, QueryError};
 use router::ClientKey;
-use session::{GROUP_OPEN_MAX, GroupPage};
+use session::GroupPage;
 
 use super::Home;
 use crate::clock::unix_now;
@@ -28,9 +28,7 @@ impl Worker {
         // Half a window at a time: a page for each acknowledgement would cost more than what it brings.
         let (credit, is_worth) = {
             let core = home.core.borrow();
-            let half = usize::from(home.window.get().div_ceil(2));
-            let open = core.in_flight() + core.returned();
-            (core.credit(), core.credit() >= half.min(GROUP_OPEN_MAX.saturating_sub(open).max(1)))
+            (core.credit(), core.is_worth_a_page())
         };
         if credit == 0 || home.asked.borrow().is_some() || !home.core.borrow().is_behind() {
             return;

@@ -170,6 +170,7 @@ proptest! {
         form.set_dup(publish.dup);
         let mut bytes = Vec::new();
         form.append_to(&mut bytes, publish.packet_id);
+        prop_assert_eq!(head.size_bytes(publish.payload.len()), bytes.len());
         let Ok(ServerPacket::Publish(read)) = client::decode(Version::V5, whole(&bytes)) else {
             return Err(TestCaseError::fail(format!("{bytes:02x?}")));
         };

@@ -19,6 +19,11 @@ impl Member {
         if self.is_full { 0 } else { usize::from(self.window.saturating_sub(self.in_flight)) }
     }
 
+    /// Whether half of its window is free.
+    fn is_roomy(self) -> bool {
+        self.credit() >= usize::from(self.window.div_ceil(2))
+    }
+
     const fn rank(self, strategy: SharedStrategy) -> u16 {
         match strategy {
             SharedStrategy::RoundRobin | SharedStrategy::Sticky => 0,
@@ -36,6 +41,8 @@ pub(super) struct Members<M> {
     ready: BTreeSet<(u16, M)>,
     /// The sum of what they have.
     credit: usize,
+    /// Those of whose window half is free.
+    roomy: usize,
     /// Whose turn was last.
     last: Option<M>,
 }
@@ -43,7 +50,7 @@ pub(super) struct Members<M> {
 impl<M> Default for Members<M> {
     fn default() -> Self {
         let strategy = SharedStrategy::default();
-        Self { members: BTreeMap::new(), strategy, ready: BTreeSet::new(), credit: 0, last: None }
+        Self { members: BTreeMap::new(), strategy, ready: BTreeSet::new(), credit: 0, roomy: 0, last: None }
     }
 }
 
@@ -58,6 +65,7 @@ impl<M: Copy + Ord> Members<M> {
             self.members.insert(name, member);
         }
         self.credit = self.members.values().map(|member| member.credit()).sum();
+        self.roomy = self.members.values().filter(|member| member.is_roomy()).count();
         self.rank_all();
     }
 
@@ -99,6 +107,11 @@ impl<M: Copy + Ord> Members<M> {
         self.credit
     }
 
+    /// Whether half of somebody's window is free.
+    pub(super) const fn is_roomy(&self) -> bool {
+        self.roomy > 0
+    }
+
     /// One more message is at a member.
     pub(super) fn charge(&mut self, name: M) {
         self.change(name, |member| member.in_flight = member.in_flight.saturating_add(1));
@@ -116,10 +129,11 @@ impl<M: Copy + Ord> Members<M> {
     /// One that is no member is passed over.
     fn change(&mut self, name: M, change: impl FnOnce(&mut Member)) {
         let Some(member) = self.members.get_mut(&name) else { return };
-        let (before, was) = (member.credit(), member.rank(self.strategy));
+        let (before, was, was_roomy) = (member.credit(), member.rank(self.strategy), member.is_roomy());
         change(member);
         let (after, is) = (member.credit(), member.rank(self.strategy));
         self.credit = self.credit + after - before;
+        self.roomy = self.roomy + usize::from(member.is_roomy()) - usize::from(was_roomy);
         if before > 0 && (after == 0 || was != is) {
             self.ready.remove(&(was, name));
         }

@@ -189,14 +189,14 @@ impl Attached {
         }
     }
 
-    /// Whether one more message that is in no log may be put in flight.
+    /// Whether one more message may be sent and not be acknowledged.
     pub(super) fn has_window(&self) -> bool {
         self.lasting.sending.open() < self.window
     }
 
-    /// The same, where what is to be sent again from the log goes first: in a small window it would wait for ever behind
-    /// what is in no log.
-    pub(super) fn has_relay_window(&self) -> bool {
+    /// Whether one more that the session does not find in the log by itself may be put in flight. What is to be sent again
+    /// goes first: in a small window it would wait for ever behind the others.
+    pub(super) fn has_window_for_others(&self) -> bool {
         self.has_window() && self.lasting.sending.unsent() == 0
     }
 

@@ -166,7 +166,7 @@ impl Session {
             (None, Qos::AtLeastOnce | Qos::ExactlyOnce) => !self.in_flight.is_full(),
             // Its identifier has to be safe first.
             (Some(_), Qos::ExactlyOnce) => false,
-            (Some(attached), Qos::AtLeastOnce) => attached.has_relay_window(),
+            (Some(attached), Qos::AtLeastOnce) => attached.has_window_for_others(),
         };
         has_window && self.outbox.is_none()
     }
@@ -237,7 +237,7 @@ impl Session {
         output: &mut Vec<u8>,
     ) -> Delivered {
         let attached =
-            self.attached.as_deref_mut().filter(|it| it.has_relay_window() && self.outbox.is_none());
+            self.attached.as_deref_mut().filter(|it| it.has_window_for_others() && self.outbox.is_none());
         match attached.and_then(|attached| attached.launch(None, shape.qos, || message.keep(shape))) {
             None => self.wait(message, shape, size),
             Some(Launch::Gated) => Delivered::Waiting(bytes(size)),
@@ -259,7 +259,7 @@ impl Session {
             }
             let has_window = match self.attached.as_deref() {
                 None => !self.in_flight.is_full(),
-                Some(attached) => attached.has_relay_window(),
+                Some(attached) => attached.has_window_for_others(),
             };
             let Some(kept) = (if has_window { outbox.pop() } else { None }) else { break };
             let qos = kept.form.qos();

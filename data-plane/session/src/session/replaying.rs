@@ -133,7 +133,7 @@ impl Session {
     /// and when the network has taken output. [`Lasting::replay_filters`](crate::Lasting::replay_filters) says what to
     /// look for, at QoS 1 and 2.
     pub fn wanted_page(&mut self, watermark: Pos, pending_bytes: usize) -> Option<Range<Pos>> {
-        let waiting = self.waiting_bytes();
+        let waiting = self.waiting_beside_pages();
         let is_closed = self.closed.is_some();
         let attached = self.attached.as_deref_mut().filter(|it| it.is_replaying && it.asked.is_none())?;
         let sending = &mut attached.lasting.sending;
@@ -154,6 +154,15 @@ impl Session {
         attached.asked = Some(watermark);
         attached.missed = None;
         Some(from..watermark)
+    }
+
+    /// Bytes that have to go before what a page brings. What is in no log is not among them while something has to be sent
+    /// again: it waits for that itself, and each would wait for the other.
+    fn waiting_beside_pages(&self) -> usize {
+        match self.attached.as_deref() {
+            Some(attached) if attached.lasting.sending.unsent() > 0 => attached.gated_bytes,
+            Some(_) | None => self.waiting_bytes(),
+        }
     }
 
     /// No page will come: the log could not be read. The session may ask again.
@@ -180,7 +189,7 @@ impl Session {
         let asked = self.attached.as_deref_mut().and_then(|it| it.asked.take());
         let Some(to) = asked.filter(|_| !is_closed) else { return };
         for (pos, envelope) in page {
-            let waiting = self.waiting_bytes();
+            let waiting = self.waiting_beside_pages();
             let room_max = (self.bounds.outbox_bytes_max as usize).saturating_sub(waiting);
             let Some(attached) = self.attached.as_deref_mut() else { return };
             if pos < attached.lasting.sending.next() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::qos::Qos;
 use engine::Pos;
-use mqtt::PacketId;
+use mqtt::{PacketId, PublishHead, Version};
 
 use super::attached::Launch;
 use super::{Delivered, Session, bytes};
@@ -32,12 +32,23 @@ impl Shared {
 impl Message<'_> {
     /// Whether it is not too large for a member of a group, by the largest packet that the member's client of 5.0 takes
     /// [MQTT-3.1.2-24].
-    pub fn fits_share(&mut self, granted: Granted, packet_bytes_max: u32) -> bool {
-        let qos = self.qos_for(granted.qos()).min(SHARED_QOS_MAX);
-        let retain = self.retain_for(granted.is_retain_as_published());
+    ///
+    /// It is not rendered for that: a group may have many members.
+    #[must_use]
+    pub fn fits_share(&self, granted: Granted, packet_bytes_max: u32) -> bool {
         let ids = granted.subscription_id();
-        let shape = Shape { is_v5: true, qos, retain, alias: None, ids: ids.as_slice() };
-        self.form(&shape).size_bytes() <= packet_bytes_max as usize
+        let head = PublishHead {
+            expiry_secs: self.expires_at().map(|_| 0),
+            subscription_ids: ids.as_slice(),
+            content: self.content(),
+            ..PublishHead::plain(
+                Version::V5,
+                self.topic(),
+                self.qos_for(granted.qos()).min(SHARED_QOS_MAX),
+                false,
+            )
+        };
+        head.size_bytes(self.payload().len()) <= packet_bytes_max as usize
     }
 }
 
@@ -81,7 +92,7 @@ impl Session {
         }
         let packet_id = match self.attached.as_deref_mut() {
             None => self.in_flight.take()?,
-            Some(attached) if !attached.has_window() => return None,
+            Some(attached) if !attached.has_window_for_others() => return None,
             Some(attached) => match attached.launch(None, qos, || message.keep(&shape)) {
                 Some(Launch::Now(packet_id)) => packet_id,
                 Some(Launch::Gated) | None => return None,
@@ -98,7 +109,7 @@ impl Session {
     pub fn has_shared_room(&self, pending_bytes: usize) -> bool {
         let has_window = match &self.attached {
             None => !self.in_flight.is_full(),
-            Some(attached) => attached.has_window(),
+            Some(attached) => attached.has_window_for_others(),
         };
         let is_light = pending_bytes + self.waiting_bytes() <= self.bounds.outbox_bytes_max as usize / 2;
         self.closed.is_none() && self.outbox.is_none() && has_window && is_light

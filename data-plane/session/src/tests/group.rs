@@ -207,6 +207,33 @@ fn the_bounds_of_the_queue_pass_over_what_nobody_has() {
     assert_eq!(page(&mut group, 9), Some((2, 2, true)));
 }
 
+/// A page for each acknowledgement would be too much; but a fast member with a small window does not wait for a slow one
+/// with a large one.
+#[test]
+fn a_page_is_worth_asking_for_when_half_of_somebodys_window_is_free() {
+    let mut group = live(&[(1, 100), (2, 4)]);
+    assert!(group.is_worth_a_page());
+    let (mut of_slow, mut of_fast) = (Vec::new(), Vec::new());
+    for record in 1..=104 {
+        let member = feed(&mut group, record).expect("there is room");
+        if member == 1 { &mut of_slow } else { &mut of_fast }.push(pos(record));
+    }
+    assert!(!group.is_worth_a_page(), "nobody has room");
+    for &at in &of_slow[..49] {
+        group.done(at, 1);
+    }
+    assert!(!group.is_worth_a_page(), "not for less than half");
+    group.done(of_slow[49], 1);
+    assert!(group.is_worth_a_page());
+    group.set_full(1);
+    assert!(!group.is_worth_a_page(), "it has said that it has no room");
+    for &at in &of_fast[..2] {
+        assert!(!group.is_worth_a_page());
+        group.done(at, 2);
+    }
+    assert!(group.is_worth_a_page(), "half of the small window");
+}
+
 /// What lies between was finished, and may be much.
 #[test]
 fn what_is_returned_far_apart_is_read_apart() {

@@ -259,6 +259,20 @@ fn what_is_sent_again_goes_before_what_is_in_no_log() {
     );
 }
 
+/// Each would wait for the other, and nobody would come to end it.
+#[test]
+fn what_is_in_no_log_leaves_room_for_what_is_sent_again() {
+    check_within(
+        Bounds { outbox_bytes_max: 20, ..bounds() },
+        "logged a 1 5\nmark 9\nreconnect\ndeliver b 1 granted 1\nwant\npage 5:a:1 next 9",
+        "send PUBLISH a 1 1
+         wait b
+         want 5 to 9
+         send PUBLISH a 1 1 dup
+         send PUBLISH b 1 2",
+    );
+}
+
 /// Else what came between the goodbye and the end would be passed over.
 #[test]
 fn what_comes_after_the_goodbye_waits() {

@@ -62,7 +62,7 @@ impl Figures {
 
     fn change(&self, script: &str, each: u64) -> Option<f64> {
         let before = *self.0.get(script)?;
-        Some((each as f64 / before as f64 - 1.0) * 100.0)
+        Some((each as f64 - before as f64) * 100.0 / before as f64)
     }
 }
 
