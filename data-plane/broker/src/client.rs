@@ -2,13 +2,17 @@
 //! them. What is done with it stands with the verbs: `turn`, `publish`, `delivery`, `membership`.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
+use contract::qos::Qos;
 use contract::refusal::Refusal;
-use mqtt::Version;
+use contract::time::UnixMillis;
+use mqtt::client::ServerPacket;
+use mqtt::{PacketId, Publish, Version};
 use router::ClientKey;
-use session::{ClientSide, Session};
+use session::{ClientSide, Session, left_secs};
 
 use crate::authenticate::Proof;
 use crate::buckets::{Bucket, Micros};
@@ -57,22 +61,69 @@ pub(crate) struct Held {
     pub(crate) bytes: Vec<u8>,
     /// How many of the bytes have been let go.
     released: usize,
+    /// Where among the bytes the packets begin that expire, and when they do.
+    expiring: VecDeque<(usize, UnixMillis)>,
+}
+
+/// What became of the next packet that was held back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Released {
+    /// There is none.
+    Nothing,
+    /// It was appended, with so many bytes.
+    Sent(usize),
+    /// Its time is over [MQTT-3.3.2-5].
+    Over(PacketId, Qos),
 }
 
 impl Held {
-    /// Appends the next packet to `output`; the answer is how long it is, 0 when there is none.
-    pub(crate) fn release(&mut self, output: &mut Vec<u8>) -> usize {
-        let next = mqtt::frame(&self.bytes[self.released..], usize::MAX);
-        let size = next.ok().flatten().map_or(0, |frame| frame.total);
-        output.extend_from_slice(&self.bytes[self.released..self.released + size]);
+    /// The packet that is appended next expires then.
+    pub(crate) fn expires_next(&mut self, at: UnixMillis) {
+        self.expiring.push_back((self.bytes.len(), at));
+    }
+
+    /// Nothing was appended since [`expires_next`](Self::expires_next).
+    pub(crate) fn expires_not(&mut self) {
+        let end = self.bytes.len();
+        self.expiring.pop_back_if(|(start, _)| *start == end);
+    }
+
+    /// Appends the next packet to `output`, with what is left of its time [MQTT-3.3.2-6].
+    pub(crate) fn release(
+        &mut self,
+        version: Version,
+        now: impl FnOnce() -> UnixMillis,
+        output: &mut Vec<u8>,
+    ) -> Released {
+        let start = self.released;
+        let Ok(Some(frame)) = mqtt::frame(&self.bytes[start..], usize::MAX) else { return Released::Nothing };
+        let size = frame.total;
+        let expires_at = self.expiring.pop_front_if(|(expiring, _)| *expiring == start);
+        if let Some((_, at)) = expires_at {
+            let now = now();
+            let packet = mqtt::client::decode(version, frame);
+            if at <= now
+                && let Ok(ServerPacket::Publish(Publish { packet_id: Some(packet_id), qos, .. })) = packet
+            {
+                self.released += size;
+                return Released::Over(packet_id, qos);
+            }
+            if version.is_v5() {
+                mqtt::set_expiry_secs(&mut self.bytes[start..start + size], left_secs(at, now));
+            }
+        }
+        output.extend_from_slice(&self.bytes[start..start + size]);
         self.released += size;
-        size
+        Released::Sent(size)
     }
 
     /// Gives back the room of what has been let go, now and then.
     pub(crate) fn compact(&mut self) {
         if self.released * 2 > self.bytes.len() {
             self.bytes.drain(..self.released);
+            for (start, _) in &mut self.expiring {
+                *start -= self.released;
+            }
             self.released = 0;
         }
     }

@@ -9,7 +9,7 @@ use mqtt::{Content, Publish};
 use router::{ClientKey, Target, WorkerId};
 use session::{Delivered, Granted, Message, Rendering, Session, Special};
 
-use crate::client::{Client, Held};
+use crate::client::{Client, Held, Released};
 use crate::clock::unix_now;
 use crate::keys::{self, Named};
 use crate::local_instance::{LocalInstance, Paces};
@@ -267,7 +267,14 @@ impl Worker {
         let Some(session) = session.as_mut() else { return };
         let mut held = client.held.borrow_mut();
         let held = held.get_or_insert_with(|| Box::new(self.hold(client)));
-        match deliver(session, pos, message, wanted, &mut held.bytes) {
+        if let Some(at) = message.expires_at() {
+            held.expires_next(at);
+        }
+        session.allow_aliases(false);
+        let delivered = deliver(session, pos, message, wanted, &mut held.bytes);
+        session.allow_aliases(true);
+        held.expires_not();
+        match delivered {
             delivered @ (Delivered::Sent(bytes) | Delivered::Waiting(bytes)) => {
                 instance.counts.went_out(bytes);
                 instance.outbound.take(self.now(), &instance.paces().outbound, 1, bytes as usize);
@@ -301,11 +308,15 @@ impl Worker {
         let Some(held) = slot.as_mut() else { return };
         let rates = client.instance.paces().client_out;
         let mut output = client.output.borrow_mut();
+        let mut over = Vec::new();
         while client.outbound.has_some(self.now(), &rates) {
-            match held.release(&mut output) {
-                0 => break,
-                bytes => client.outbound.take(self.now(), &rates, 1, bytes),
-            };
+            match held.release(client.version, unix_now, &mut output) {
+                Released::Nothing => break,
+                Released::Sent(bytes) => {
+                    client.outbound.take(self.now(), &rates, 1, bytes);
+                }
+                Released::Over(packet_id, qos) => over.push((packet_id, qos)),
+            }
         }
         held.compact();
         if held.is_empty() {
@@ -313,8 +324,12 @@ impl Worker {
         } else {
             self.schedule_release(client);
         }
-        drop(output);
+        drop((output, slot));
         self.note_output(client);
+        client.instance.counts.dropped(DropReason::MessageExpired, over.len() as u64);
+        for (packet_id, qos) in over {
+            self.with_session(client, |session, sink| session.retract(packet_id, qos, sink));
+        }
     }
 
     /// Adds a message to this round's batch for each of the workers that have receivers.

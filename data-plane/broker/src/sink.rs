@@ -13,7 +13,7 @@ use contract::topic::TopicFilter;
 use engine::Pos;
 use mqtt::{Auth, PacketId, Publish, PublishForm, RetainHandling};
 use router::{Inserted, Subscriber};
-use session::{Accepted, Asked, Close, PassedOver, Sink};
+use session::{Accepted, Asked, Close, PassedOver, Sink, left_secs};
 
 use crate::client::{Client, Ending};
 use crate::clock::unix_now;
@@ -59,15 +59,20 @@ impl Sink for ClientSink<'_> {
         &mut self.output
     }
 
-    fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>) {
+    fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>, expires_at: Option<UnixMillis>) {
         let mut held = self.client.held.borrow_mut();
         if let Some(held) = held.as_mut() {
             // It was paid for when it began to wait, and will be again when it is let go.
             self.client.outbound.give_back(1, form.size_bytes());
-            form.append_to(&mut held.bytes, packet_id);
-        } else {
-            drop(held);
-            form.append_to(self.output(), packet_id);
+            if let Some(at) = expires_at {
+                held.expires_next(at);
+            }
+            return form.append_to(&mut held.bytes, packet_id);
+        }
+        drop(held);
+        match expires_at {
+            None => form.append_to(self.output(), packet_id),
+            Some(at) => form.append_expiring(self.output(), packet_id, left_secs(at, unix_now())),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::content::Content;
 use crate::encode::{publish_bytes, write_plain, write_v5};
 use crate::error::EncodeError;
 use crate::packet::PacketId;
+use crate::property::id;
 use crate::version::Version;
 
 /// What of a message stands in front of its payload, for the receivers of one form.
@@ -23,7 +24,7 @@ pub struct PublishHead<'a> {
     pub retain: bool,
     /// An alias of one receiver's connection.
     pub topic_alias: Option<NonZeroU16>,
-    /// Seconds that are left, see [`PublishForm::set_expiry_secs`].
+    /// Seconds that are left, see [`PublishForm::append_expiring`].
     pub expiry_secs: Option<u32>,
     /// Of the subscriptions that are meant, each at most [`VARIABLE_MAX`](crate::VARIABLE_MAX).
     pub subscription_ids: &'a [NonZeroU32],
@@ -139,6 +140,19 @@ impl PublishForm {
         }
     }
 
+    /// As [`append_to`](Self::append_to), with as many seconds left as there are now [MQTT-3.3.2-6]. They are not said in a
+    /// form that was rendered without an expiry, or for 3.1.1.
+    pub fn append_expiring(&self, out: &mut Vec<u8>, packet_id: Option<PacketId>, secs: u32) {
+        let start = out.len();
+        self.append_to(out, packet_id);
+        let at = start + self.expiry_at as usize;
+        if self.expiry_at != 0
+            && let Some(room) = out.get_mut(at..at + 4)
+        {
+            room.copy_from_slice(&secs.to_be_bytes());
+        }
+    }
+
     /// Whether the packet says that it may have been sent before [MQTT-3.3.1-1]. Without effect at QoS 0, which never
     /// says so [MQTT-3.3.1-2]. Rendering takes it back.
     pub fn set_dup(&mut self, dup: bool) {
@@ -146,17 +160,6 @@ impl PublishForm {
             && let Some(first) = self.bytes.first_mut()
         {
             *first = *first & !0b1000 | u8::from(dup) << 3;
-        }
-    }
-
-    /// Writes how many seconds are left now [MQTT-3.3.2-6]. Without effect on a form that was rendered without an
-    /// expiry, or for 3.1.1.
-    pub fn set_expiry_secs(&mut self, secs: u32) {
-        let at = self.expiry_at as usize;
-        if at != 0
-            && let Some(room) = self.bytes.get_mut(at..at + 4)
-        {
-            room.copy_from_slice(&secs.to_be_bytes());
         }
     }
 
@@ -179,6 +182,27 @@ impl PublishForm {
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
+}
+
+/// Writes how many seconds are left into a whole PUBLISH of 5.0 that was made here and waits to be sent [MQTT-3.3.2-6].
+/// Without effect on any other.
+pub fn set_expiry_secs(packet: &mut [u8], secs: u32) {
+    if let Some(room) = expiry_at(packet).and_then(|at| packet.get_mut(at..at + 4)) {
+        room.copy_from_slice(&secs.to_be_bytes());
+    }
+}
+
+/// The expiry is written before the other properties.
+fn expiry_at(packet: &[u8]) -> Option<usize> {
+    let qos = Qos::from_bits(packet.first()? >> 1 & 0b11)?;
+    let length_at = |at: usize| Some(at + packet.get(at..)?.iter().position(|byte| byte & 0x80 == 0)? + 1);
+    let topic_at = length_at(1)?;
+    let topic_bytes = u16::from_be_bytes([*packet.get(topic_at)?, *packet.get(topic_at + 1)?]);
+    let id_bytes = if qos == Qos::AtMostOnce { 0 } else { 2 };
+    let section_at = topic_at + 2 + usize::from(topic_bytes) + id_bytes;
+    let first_at = length_at(section_at)?;
+    let is_empty = *packet.get(section_at)? == 0;
+    (!is_empty && *packet.get(first_at)? == id::MESSAGE_EXPIRY).then_some(first_at + 1)
 }
 
 #[inline]

@@ -39,7 +39,7 @@ pub use encode::{
     publish, pubrec, pubrec_because, pubrel, suback, suback_because, unsuback, unsuback_because,
 };
 pub use error::{DecodeError, EncodeError};
-pub use form::{PublishForm, PublishHead};
+pub use form::{PublishForm, PublishHead, set_expiry_secs};
 pub use frame::{Frame, REMAINING_LENGTH_MAX, frame};
 pub use packet::{Packet, PacketId, decode, decode_acknowledgement, decode_publish, kind};
 pub use property::{UserProperties, VARIABLE_MAX};

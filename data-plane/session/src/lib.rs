@@ -25,7 +25,7 @@ pub use bounds::Bounds;
 pub use granted::{Asked, Granted, Special};
 pub use group::{GROUP_OPEN_MAX, GROUP_PREFIX, Group, GroupPage};
 pub use lasting::{ChangeId, Due, Lasting, Part, RestoreError, StoredParts};
-pub use message::{Message, Rendering};
+pub use message::{Message, Rendering, left_secs};
 pub use outbox::DropReason;
 pub use reading::Reading;
 pub use rules::Rules;

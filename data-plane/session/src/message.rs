@@ -55,21 +55,15 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The form with as many seconds left as there are now; `None`: as it is.
-    pub(crate) fn patched(&self, now: UnixMillis) -> Option<PublishForm> {
-        let left = left_secs(self.expires_at?, now);
-        let mut form = self.form.clone();
-        form.set_expiry_secs(left);
-        Some(form)
-    }
-
     pub(crate) fn is_over(&self, now: UnixMillis) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
 }
 
-/// Whole seconds until then, the last one begun counted: what was just accepted has all that it came with.
-fn left_secs(at: UnixMillis, now: UnixMillis) -> u32 {
+/// What is said to be left of a message's time: whole seconds, the last one begun counted, so that what was just accepted
+/// has all that it came with.
+#[must_use]
+pub fn left_secs(at: UnixMillis, now: UnixMillis) -> u32 {
     u32::try_from(at.0.saturating_sub(now.0).div_ceil(1_000)).unwrap_or(u32::MAX)
 }
 

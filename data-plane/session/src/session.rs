@@ -374,7 +374,16 @@ impl Session {
         is_wanted && size + words.len() + 3 <= self.packet_bytes_max as usize
     }
 
+    /// Whether messages may say their topics by aliases from now on, as far as the client takes any. One that may not be
+    /// sent after all must not have told of an alias.
+    pub fn allow_aliases(&mut self, is_allowed: bool) {
+        self.has_aliases = is_allowed && self.v5.as_ref().is_some_and(|v5| v5.ours.is_some());
+    }
+
     fn find_alias(&mut self, topic: &str) -> Option<Alias> {
+        if !self.has_aliases {
+            return None;
+        }
         self.v5.as_mut()?.ours.as_mut()?.find(topic)
     }
 

@@ -8,6 +8,7 @@ use engine::Pos;
 use mqtt::{Auth, PacketId, Publish, PublishForm};
 
 use crate::granted::Asked;
+use crate::message::left_secs;
 use crate::outbox::DropReason;
 
 /// How a connection comes to its end by the session's decision.
@@ -71,9 +72,16 @@ pub trait Sink {
 
     /// A message that had to wait, for an acknowledgement or for its identifier to be safe, and is now due; or one of a
     /// page. It has been counted: when it was delivered, or by [`took`](Self::took). It must not overtake one that was
-    /// delivered before it [MQTT-4.6.0-6]: a caller that holds such messages back puts it behind them.
-    fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>) {
-        form.append_to(self.output(), packet_id);
+    /// delivered before it [MQTT-4.6.0-6]: a caller that holds such messages back puts it behind them. From `expires_at` on it is not to be sent: then the
+    /// caller says so to [`Session::retract`](crate::Session::retract).
+    fn release(&mut self, form: &PublishForm, packet_id: Option<PacketId>, expires_at: Option<UnixMillis>) {
+        match expires_at {
+            None => form.append_to(self.output(), packet_id),
+            Some(at) => {
+                let left = left_secs(at, self.unix_now());
+                form.append_expiring(self.output(), packet_id, left);
+            }
+        }
     }
 
     /// A message of a page was taken on, with so many bytes: it is sent now, or once its packet identifier is safe. This

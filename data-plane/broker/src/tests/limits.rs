@@ -5,13 +5,14 @@ use std::time::Duration;
 use contract::feed::Document;
 use contract::qos::Qos;
 use contract::refusal::Refusal;
+use mqtt::Publish;
 use tokio::time::Instant;
 
-use super::WORKERS;
+use super::{WORKERS, properties};
 use crate::DropReason;
 use crate::testing::{Fixture, Given, PATIENCE, claims, connect, document, grants, wait_for};
 
-use Qos::{AtLeastOnce, AtMostOnce};
+use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 /// Publishes so many messages at QoS 1 in one go and waits for all acknowledgements.
 async fn flood(fixture: &Fixture, client_id: &str, count: u16) -> Duration {
@@ -89,6 +90,35 @@ async fn a_client_gets_no_more_than_its_rate_late_at_qos_1_and_dropped_at_qos_0(
     let dropped = fixture.broker.metrics().await.total.dropped;
     assert_eq!(arrived + dropped.get(&DropReason::ClientRate).copied().unwrap_or(0), 100, "{dropped:?}");
     assert!(arrived < 50, "{arrived}");
+}
+
+/// [MQTT-3.3.2-5], [MQTT-3.3.2-6]: also where it is the rate that keeps it.
+#[tokio::test]
+async fn what_expires_while_the_rate_keeps_it_is_not_sent_and_the_rest_says_what_is_left() {
+    for qos in [AtLeastOnce, ExactlyOnce] {
+        let fixture = Given::workers(1).limits(|limits| limits.client_messages_out_per_sec = 10).start();
+        let mut mouth = fixture.client(1, "mouth").await;
+        let mut ear = properties::client(&fixture, "ear").await;
+        ear.subscribe(&[("#", qos)]).await;
+        for number in 0..30 {
+            mouth.publish_acknowledged("a/long/topic", &number.to_string()).await;
+        }
+        let mut author = properties::client(&fixture, "author").await;
+        for (topic, expiry_secs) in [("over", 1), ("late", 60)] {
+            let message =
+                Publish { topic, payload: b"x", qos, expiry_secs: Some(expiry_secs), ..Publish::default() };
+            author.send_publish(&message).await;
+        }
+        mouth.publish_acknowledged("marker", "x").await;
+        for number in 0..30 {
+            assert_eq!(ear.take().await, format!("publish 1 a/long/topic {number}"));
+        }
+        let late = ear.next().await;
+        let said = (40..60).map(|left| format!("publish {} late x {{expires_in={left}}}", qos.bits()));
+        assert!(said.into_iter().any(|said| said == late), "{late}");
+        assert_eq!(ear.take().await, "publish 1 marker x");
+        assert_eq!(fixture.dropped(DropReason::MessageExpired).await, 1);
+    }
 }
 
 #[tokio::test]

@@ -157,10 +157,10 @@ fn what_says_nothing_more_costs_nothing_more() {
     ] {
         let mut form = PublishForm::new();
         form.render(&PublishHead::plain(version, "a", Qos::AtLeastOnce, false), b"x").expect("short");
-        form.set_expiry_secs(7); // there is none to set
         let mut out = Vec::with_capacity(32);
         let room = out.capacity();
-        form.append_to(&mut out, Some(ID));
+        form.append_expiring(&mut out, Some(ID), 7); // there is none to say
+        mqtt::set_expiry_secs(&mut out, 7);
         assert_eq!(out[..5], bytes[..5]);
         assert_eq!(out.len(), bytes.len());
         assert_eq!(out.capacity(), room);

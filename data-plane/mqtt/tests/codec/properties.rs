@@ -166,10 +166,13 @@ proptest! {
         };
         let mut form = PublishForm::new();
         form.render(&head, publish.payload).expect("short");
-        form.set_expiry_secs(left);
         form.set_dup(publish.dup);
         let mut bytes = Vec::new();
-        form.append_to(&mut bytes, publish.packet_id);
+        form.append_expiring(&mut bytes, publish.packet_id, left);
+        let mut late = Vec::new();
+        form.append_to(&mut late, publish.packet_id);
+        mqtt::set_expiry_secs(&mut late, left);
+        prop_assert_eq!(&late, &bytes, "said when it was appended, or later");
         prop_assert_eq!(head.size_bytes(publish.payload.len()), bytes.len());
         let Ok(ServerPacket::Publish(read)) = client::decode(Version::V5, whole(&bytes)) else {
             return Err(TestCaseError::fail(format!("{bytes:02x?}")));

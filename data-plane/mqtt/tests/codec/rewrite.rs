@@ -95,10 +95,9 @@ pub(crate) fn publish_both_ways(
     let mut form = PublishForm::new();
     form.render(&PublishHead { expiry_secs: Some(1), ..another }, b"message")?;
     form.render(&head, publish.payload)?;
-    form.set_expiry_secs(publish.expiry_secs.unwrap_or(9));
     form.set_dup(publish.dup);
     let mut shared = b"before".to_vec();
-    form.append_to(&mut shared, publish.packet_id);
+    form.append_expiring(&mut shared, publish.packet_id, publish.expiry_secs.unwrap_or(9));
     assert_eq!(shared, direct, "{publish:?}");
     assert_eq!(form.size_bytes(), direct.len() - b"before".len());
     assert_eq!(form.qos(), publish.qos);

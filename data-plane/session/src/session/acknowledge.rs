@@ -337,6 +337,17 @@ impl Session {
         }
     }
 
+    /// A message of QoS 1 or 2 that was delivered and held back, and whose time was over before it was sent
+    /// [MQTT-3.3.2-5]: as if the client had refused it.
+    pub fn retract(&mut self, packet_id: PacketId, qos: Qos, sink: &mut impl Sink) {
+        match qos {
+            _ if self.closed.is_some() => {}
+            Qos::AtMostOnce => debug_assert!(false, "it has no packet identifier"),
+            Qos::AtLeastOnce => self.on_puback(packet_id, sink),
+            Qos::ExactlyOnce => self.on_pubrec(packet_id, true, sink),
+        }
+    }
+
     /// PUBREL answers in any case [MQTT-4.3.3-1]: to a message that is not in flight it lets the client forget it. Only a
     /// refusal, in 5.0, ends the exchange without one [MQTT-4.3.3-4].
     pub(super) fn on_pubrec(&mut self, packet_id: PacketId, is_refused: bool, sink: &mut impl Sink) {

@@ -273,10 +273,7 @@ impl Session {
             if let (Qos::ExactlyOnce, Some(packet_id), None) = (qos, packet_id, &self.attached) {
                 self.exchanges.get_or_insert_default().sent.insert(packet_id);
             }
-            match kept.expires_at.and_then(|_| kept.patched(sink.unix_now())) {
-                None => sink.release(&kept.form, packet_id),
-                Some(form) => sink.release(&form, packet_id),
-            }
+            sink.release(&kept.form, packet_id, kept.expires_at);
         }
         if outbox.len() == 0 {
             self.outbox = None;

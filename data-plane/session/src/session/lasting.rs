@@ -137,10 +137,7 @@ impl Session {
                     return sink.dropped_waiting(DropReason::MessageExpired, bytes(kept.form.size_bytes()));
                 }
                 attached.note_sent(packet_id);
-                match kept.expires_at.and_then(|_| kept.patched(sink.unix_now())) {
-                    None => sink.release(&kept.form, Some(packet_id)),
-                    Some(form) => sink.release(&form, Some(packet_id)),
-                }
+                sink.release(&kept.form, Some(packet_id), kept.expires_at);
             }
             Effect::PubRel(packet_id) => {
                 attached.note_released(packet_id);

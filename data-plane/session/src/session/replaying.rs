@@ -64,7 +64,7 @@ impl Session {
         output: &mut Vec<u8>,
     ) -> Delivered {
         let goes_at_once = self.attached.as_ref().is_some_and(|attached| !attached.is_replaying);
-        let has_alias = self.has_aliases && shape.qos == Qos::AtLeastOnce && goes_at_once;
+        let has_alias = shape.qos == Qos::AtLeastOnce && goes_at_once;
         let alias = if has_alias { self.fitting_alias(message, shape, output.len()) } else { None };
         let delivered = self.take_logged(pos, message, &Shape { alias, ..*shape }, output);
         if let (Some(alias), Delivered::Sent(_)) = (alias, delivered) {
@@ -244,7 +244,8 @@ impl Attached {
         let message = page.rendering.message(envelope.topic, envelope.payload, qos);
         let message =
             message.with_content(Content::from_stored(envelope.content)).with_retain(envelope.retain);
-        let mut message = message.with_expiry(envelope.expires_at, page.now).sent_before(was_sent);
+        let expires_at = envelope.expires_at;
+        let mut message = message.with_expiry(expires_at, page.now).sent_before(was_sent);
         let retain = message.retain_for(wanted.is_retain_as_published);
         let shape = Shape { is_v5: page.is_v5, qos, retain, alias: None, ids: &wanted.ids };
         let size = message.form(&shape).size_bytes();
@@ -273,7 +274,7 @@ impl Attached {
         page.sink.took(pos, bytes(size));
         if let Launch::Now(packet_id) = launched {
             let form = if was_sent { message.again(&shape) } else { message.same_form(&shape) };
-            page.sink.release(form, Some(packet_id));
+            page.sink.release(form, Some(packet_id), expires_at.filter(|_| !was_sent));
         }
         true
     }
