@@ -38,7 +38,7 @@ pub enum Accepted {
     Later,
 }
 
-/// Why a message of a page did not go to the client, and will not.
+/// Why a message of the log did not go to the client, and will not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PassedOver {
     /// Its time is over.
@@ -88,7 +88,7 @@ pub trait Sink {
     /// is where it is counted; its bytes come by [`release`](Self::release).
     fn took(&mut self, _pos: Pos, _bytes: u32) {}
 
-    /// A message of a page will not go to the client.
+    /// A message of the log will not go to the client, though it may have been [taken on](Self::took).
     fn passed_over(&mut self, _pos: Pos, _why: PassedOver) {}
 
     /// From where in the log on a subscription holds. Asked of the sink of a lasting session, right after
@@ -104,8 +104,8 @@ pub trait Sink {
     /// The time of day, as it is told to nobody and only compared: whether messages that wait for the client are over.
     fn unix_now(&self) -> UnixMillis;
 
-    /// A message that waited, for an acknowledgement or for its identifier to be safe, and was counted then, will not be
-    /// sent after all.
+    /// A message in no log that waited, for an acknowledgement or for its identifier to be safe, and was counted then, will
+    /// not be sent after all.
     fn dropped_waiting(&mut self, _why: DropReason, _bytes: u32) {}
 
     /// Whether a message of the log was published by this client, by what [`Envelope::publisher`](engine::Envelope) says.

@@ -8,7 +8,7 @@ use super::gates::Effect;
 use super::{Session, Settings, bytes};
 use crate::lasting::{ChangeId, Lasting, Part, Step};
 use crate::outbox::DropReason;
-use crate::sink::Sink;
+use crate::sink::{PassedOver, Sink};
 use crate::time::Millis;
 use contract::refusal::Refusal;
 
@@ -132,9 +132,16 @@ impl Session {
             Effect::Publish(packet_id, kept) => {
                 attached.gated_bytes -= kept.form.size_bytes();
                 if kept.expires_at.is_some() && kept.is_over(sink.unix_now()) {
+                    let pos = attached.lasting.sending.get(packet_id).and_then(|flight| flight.pos);
                     // Nothing was sent under the identifier, so there is nothing to release.
                     let _ = attached.lasting.abandon(packet_id, Step::Assigned);
-                    return sink.dropped_waiting(DropReason::MessageExpired, bytes(kept.form.size_bytes()));
+                    return match pos {
+                        Some(pos) => sink.passed_over(pos, PassedOver::MessageExpired),
+                        None => {
+                            let size = bytes(kept.form.size_bytes());
+                            sink.dropped_waiting(DropReason::MessageExpired, size);
+                        }
+                    };
                 }
                 attached.note_sent(packet_id);
                 sink.release(&kept.form, Some(packet_id), kept.expires_at);

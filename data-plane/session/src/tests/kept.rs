@@ -20,8 +20,8 @@ use contract::refusal::Refusal;
 use contract::time::UnixMillis;
 use engine::{Envelope, Pos};
 
-use super::script::{Play, bounds, qos, settings};
-use crate::{Bounds, ChangeId, Ended, Lasting, Part, Session, Settings, StoredParts};
+use super::script::{Play, bounds, qos, settings, value};
+use crate::{Bounds, ChangeId, Ended, Lasting, Part, Session, Settings, Sink, StoredParts};
 
 /// Bytes of the documents, by part.
 #[derive(Clone, Default)]
@@ -130,9 +130,11 @@ impl Kept {
                 session.changes_failed(id, Refusal::StorageUnavailable, scribe);
             }
             ["mark", record] => scribe.watermark = record.parse().expect("a number"),
-            ["logged", topic, published, record] => {
+            ["logged", topic, published, record, more @ ..] => {
                 let pos = Pos::of_record(record.parse().expect("a number"));
-                let mut message = rendering.message(topic, b"payload", qos(published));
+                let message = rendering.message(topic, b"payload", qos(published));
+                let expires_at = value(more, "expires").map(UnixMillis);
+                let mut message = message.with_expiry(expires_at, scribe.unix_now());
                 let delivered =
                     session.deliver_logged(pos, &mut message, Qos::ExactlyOnce, &mut scribe.output);
                 self.play.note(topic, delivered);

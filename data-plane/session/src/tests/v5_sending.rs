@@ -278,6 +278,11 @@ fn what_is_over_when_its_identifier_is_safe_is_not_sent() {
     );
     assert_eq!(kept.run("write\nstored\npuback 2"), "write p\n");
     assert_eq!((kept.play.session.in_flight(), kept.play.session.waiting_bytes()), (0, 0));
+    // Of one that stands in the log it is said which.
+    assert_eq!(
+        kept.run("logged a 2 5 expires=5000\nwrite\nunix 5000\nstored"),
+        "wait a\nwrite p\npass 5 message_expired\n"
+    );
 }
 
 /// [MQTT-3.1.2-29]: words only to who wants them, and only where they fit.
