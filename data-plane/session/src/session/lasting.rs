@@ -135,13 +135,11 @@ impl Session {
                     let pos = attached.lasting.sending.get(packet_id).and_then(|flight| flight.pos);
                     // Nothing was sent under the identifier, so there is nothing to release.
                     let _ = attached.lasting.abandon(packet_id, Step::Assigned);
-                    return match pos {
-                        Some(pos) => sink.passed_over(pos, PassedOver::MessageExpired),
-                        None => {
-                            let size = bytes(kept.form.size_bytes());
-                            sink.dropped_waiting(DropReason::MessageExpired, size);
-                        }
+                    let Some(pos) = pos else {
+                        let size = bytes(kept.form.size_bytes());
+                        return sink.dropped_waiting(DropReason::MessageExpired, size);
                     };
+                    return sink.passed_over(pos, PassedOver::MessageExpired);
                 }
                 attached.note_sent(packet_id);
                 sink.release(&kept.form, Some(packet_id), kept.expires_at);
