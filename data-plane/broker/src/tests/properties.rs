@@ -138,7 +138,11 @@ async fn each_message_of_one_topic_has_its_own() {
         for _ in &all {
             assert!(mouth.next().await.starts_with("puback"));
         }
-        // The last two have been sent to it, and it goes without a word of them.
+        // It has the last two, and goes without a word of them; of the others its word has come.
+        for shown in [" {expires_in=1000}", ""] {
+            assert_eq!(ear.next().await, format!("publish 1 a x{shown}"));
+        }
+        assert_eq!(ear.ping().await, "pingresp");
         drop(ear);
         let mut ear = lasting(&fixture, "ear", true).await;
         let expiring = ear.take().await;
